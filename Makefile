@@ -1,0 +1,132 @@
+# hooklatch: `make help` lists what can be made. Everything that is made goes to build/.
+#   make V=1          shows the commands          make CC=clang-14   builds with clang
+#   make BUILD=…      another build directory     make VARIANT=asan|tsan   with sanitizers
+
+CC      ?= gcc
+BUILD   ?= build
+PREFIX  ?= /usr/local
+VARIANT ?=
+VERSION := 0.1.0
+Q       := $(if $(V),,@)
+
+PACKAGES := libevent libevent_pthreads openssl sqlite3 libfyaml jansson libcurl libxxhash
+$(foreach package,$(PACKAGES),$(if $(shell pkg-config --exists $(package) && echo yes),,\
+  $(error The library $(package) is missing. scripts/deps installs all that building needs)))
+LIBRARIES := libevent_core openssl sqlite3 libfyaml jansson libcurl libxxhash
+
+IS_CLANG := $(findstring clang,$(shell $(CC) --version | head -1))
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Werror \
+	-Wmissing-prototypes -Wredundant-decls -Wvla -Wframe-larger-than=16384 -Wcast-qual -Wwrite-strings \
+	-Wformat=2 -Wundef -Wpointer-arith -Wimplicit-fallthrough -Wdate-time
+ifneq ($(IS_CLANG),)
+WARNINGS += -Wthread-safety -Wconditional-uninitialized -Wassign-enum -Wmissing-variable-declarations -Wcomma
+else
+WARNINGS += -Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wformat-signedness -Wcast-align=strict
+endif
+
+HARDENING := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
+LDHARDENING := -pie -Wl,-z,relro,-z,now
+OPTIMISE := -O2 -g
+ifeq ($(VARIANT),asan)
+OPTIMISE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+HARDENING := -fPIE
+else ifeq ($(VARIANT),tsan)
+OPTIMISE := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+HARDENING := -fPIE
+else
+HARDENING += -D_FORTIFY_SOURCE=3 $(if $(IS_CLANG),,-ftrivial-auto-var-init=zero)
+endif
+
+CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD) -DHOOKLATCH_VERSION='"$(VERSION)"' $(NEGATIVE)
+CFLAGS   += -std=c17 $(OPTIMISE) $(HARDENING) $(WARNINGS) -pthread $(shell pkg-config --cflags $(LIBRARIES))
+LDFLAGS  += $(filter -fsanitize=% -O%,$(OPTIMISE)) $(LDHARDENING) -pthread
+LDLIBS   += $(shell pkg-config --libs $(LIBRARIES))
+
+SOURCES    := $(shell find receiver handlers -name '*.c' | LC_ALL=C sort)
+MIGRATIONS := $(sort $(wildcard migrations/*.sql))
+OBJECTS    := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/migrations.o
+ROOMS      := $(filter-out $(BUILD)/receiver/main.o,$(OBJECTS))
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(shell find tests/unit -name '*_test.c' | LC_ALL=C sort))
+
+.PHONY: all
+all: $(BUILD)/hooklatch $(BUILD)/man/hooklatch.yaml.5
+
+$(BUILD)/hooklatch: $(OBJECTS)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/migrations.o: $(BUILD)/migrations.c
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/migrations.c: $(MIGRATIONS) scripts/embed-migrations
+	@mkdir -p $(@D)
+	@echo "  EMBED $@"
+	$(Q)scripts/embed-migrations $(MIGRATIONS) > $@.new && mv $@.new $@
+
+$(BUILD)/man/hooklatch.yaml.5: receiver/man/hooklatch.yaml.5 $(BUILD)/hooklatch
+	@mkdir -p $(@D)
+	@echo "  MAN   $@"
+	$(Q)awk '/^\.\\" KEYS/ { while (("$(BUILD)/hooklatch config schema --manual" | getline line) > 0) print line; next } { print }' $< > $@.new && mv $@.new $@
+
+$(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(ROOMS)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+.PHONY: help clean install unit test check sanitize bench fuzz negative
+
+help:
+	@echo 'make            builds $(BUILD)/hooklatch'
+	@echo 'make unit       builds and runs the unit tests'
+	@echo 'make test       everything that scripts/test runs'
+	@echo 'make check      format, lint, rooms, manual pages'
+	@echo 'make sanitize   builds with ASan+UBSan and TSan and runs the suite on both'
+	@echo 'make bench      measures against nginx on this machine'
+	@echo 'make fuzz       SECONDS=30: fuzzes parsers from the kept corpus'
+	@echo 'make install    DESTDIR= PREFIX=/usr/local'
+
+clean:
+	rm -rf $(BUILD)
+
+install: all
+	install -D -m 0755 $(BUILD)/hooklatch $(DESTDIR)$(PREFIX)/bin/hooklatch
+	install -D -m 0644 receiver/man/hooklatch.1 $(DESTDIR)$(PREFIX)/share/man/man1/hooklatch.1
+	install -D -m 0644 $(BUILD)/man/hooklatch.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/hooklatch.yaml.5
+
+unit: $(UNIT_TESTS)
+	$(Q)failed=0; for test in $(UNIT_TESTS); do $$test || failed=1; done; exit $$failed
+
+test:
+	scripts/test
+
+check:
+	scripts/check
+
+sanitize:
+	scripts/sanitize
+
+bench: $(BUILD)/hooklatch $(BUILD)/tests/bench/load
+	node tests/bench/run.mjs
+
+$(BUILD)/tests/bench/load: tests/bench/load.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(shell pkg-config --libs openssl)
+
+fuzz:
+	tests/fuzz/run $(or $(SECONDS),30)
+
+# Builds that break one promise on purpose: the suites must catch each of them.
+negative: $(BUILD)/negative/answer-before-commit/hooklatch $(BUILD)/negative/synchronous-normal/hooklatch
+
+$(BUILD)/negative/answer-before-commit/hooklatch: $(SOURCES) $(MIGRATIONS)
+	$(Q)$(MAKE) --no-print-directory BUILD=$(@D) NEGATIVE=-DHOOKLATCH_NEGATIVE_ANSWER_BEFORE_COMMIT $@
+
+$(BUILD)/negative/synchronous-normal/hooklatch: $(SOURCES) $(MIGRATIONS)
+	$(Q)$(MAKE) --no-print-directory BUILD=$(@D) NEGATIVE=-DHOOKLATCH_NEGATIVE_SYNCHRONOUS_NORMAL $@

@@ -1,0 +1,3 @@
+#include "handlers/kinds.h"
+
+const struct handler_kind *const handler_kinds[] = { &handler_exec, &handler_log, NULL };

@@ -1,0 +1,342 @@
+#include "receiver/admin/admin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "receiver/api/api.h"
+#include "receiver/base/encoding.h"
+#include "receiver/log/log.h"
+
+#define QUERY_THREADS      2
+#define ADMIN_BODY_BYTES   (4 * 1024 * 1024)
+#define ADMIN_MEMORY_BYTES (16 * 1024 * 1024)
+#define ANSWER_MOST_BYTES  (512 * 1024 * 1024)
+
+static struct thread_role query_thread = { "query" };
+
+/* A request on its way to a query thread and back. */
+struct query {
+	struct query *next;
+	struct net_call call; /* the way back */
+	struct admin *admin;
+	struct net_loop *loop;
+	struct http_exchange *exchange; /* NULL: the client has gone; touched on the loop alone */
+	char *method;
+	char *path;
+	char *query;
+	char *body;
+	size_t body_size;
+	char *who;
+	struct api_answer answer;
+};
+
+struct admin {
+	struct net *net;
+	struct store *store;
+	int64_t since_ns;
+	int64_t (*tokens)(void *context);
+	void *context;
+	atomic_bool stopping;
+	pthread_mutex_t lock;
+	pthread_cond_t work;
+	struct query *first;
+	struct query **last;
+	bool ending;
+	pthread_t threads[QUERY_THREADS];
+	size_t thread_count;
+	struct config *config;
+};
+
+/* --- query threads --- */
+
+static void
+query_free(struct query *query)
+{
+	free(query->method);
+	free(query->path);
+	free(query->query);
+	free(query->body);
+	free(query->who);
+	buffer_finish(&query->answer.body);
+	free(query);
+}
+
+static void
+on_answer(struct net_call *call)
+{
+	thread_is(&net_thread);
+	struct query *query = CONTAINER(call, struct query, call);
+	if (query->exchange != NULL) {
+		struct http_response response = { .status = query->answer.status,
+			                          .content_type = "application/json",
+			                          .body = buffer_view(&query->answer.body) };
+		query->exchange->data = NULL;
+		http_answer(query->exchange, &response);
+	}
+	query_free(query);
+}
+
+static void
+ON_THREAD(query_thread) answer_query(struct admin *admin, struct reader *reader,
+                                     struct query *query, const struct error *err)
+{
+	(void)pthread_mutex_lock(&admin->lock);
+	struct config *config = config_share(admin->config);
+	(void)pthread_mutex_unlock(&admin->lock);
+	struct api api = { .store = admin->store,
+		           .config = config,
+		           .since_ns = admin->since_ns,
+		           .tokens_milli = admin->tokens(admin->context) };
+	struct api_request request = { .method = query->method,
+		                       .path = span_of(query->path),
+		                       .query = span_of(query->query),
+		                       .body = { query->body, query->body_size },
+		                       .who = query->who };
+	if (reader == NULL) {
+		query->answer.status = 503;
+		buffer_text(&query->answer.body,
+		            "{\"error\":{\"code\":\"unavailable\",\"message\":");
+		json_quote(&query->answer.body, span_of(err->text));
+		buffer_text(&query->answer.body, "}}\n");
+	} else {
+		api_handle(&api, reader, &request, &query->answer);
+	}
+	config_release(config);
+}
+
+static void
+query_run(void *context)
+{
+	thread_is(&query_thread);
+	struct admin *admin = context;
+	struct reader *reader = NULL;
+	for (;;) {
+		(void)pthread_mutex_lock(&admin->lock);
+		while (admin->first == NULL && !admin->ending) {
+			(void)pthread_cond_wait(&admin->work, &admin->lock);
+		}
+		struct query *query = admin->first;
+		if (query != NULL) {
+			admin->first = query->next;
+			if (admin->first == NULL) {
+				admin->last = &admin->first;
+			}
+		}
+		(void)pthread_mutex_unlock(&admin->lock);
+		if (query == NULL) {
+			reader_close(reader);
+			return;
+		}
+		struct error err;
+		if (reader == NULL && !reader_open(&reader, store_path(admin->store), &err)) {
+			reader = NULL;
+		}
+		answer_query(admin, reader, query, &err);
+		query->call.run = on_answer;
+		net_loop_post(query->loop, &query->call);
+	}
+}
+
+/* --- the loop --- */
+
+static enum http_next
+on_head(void *context, struct http_exchange *exchange, size_t *limit)
+{
+	(void)context;
+	(void)exchange;
+	*limit = ADMIN_BODY_BYTES;
+	return HTTP_READ_BODY;
+}
+
+static void
+ON_THREAD(net_thread)
+	say(struct http_exchange *exchange, int status, const char *name, const char *why)
+{
+	struct buffer body;
+	buffer_init(&body, 65536);
+	buffer_format(&body, "{\"status\":\"%s\"", status == 200 ? "ok" : "unavailable");
+	if (status != 200) {
+		buffer_format(&body, ",\"failed\":[{\"check\":\"%s\",\"message\":", name);
+		json_quote(&body, span_of(why));
+		buffer_text(&body, "}]");
+	}
+	buffer_text(&body, "}\n");
+	struct http_response response = { .status = status,
+		                          .content_type = "application/json",
+		                          .fields = "Cache-Control: no-store\r\n",
+		                          .body = buffer_view(&body) };
+	http_answer(exchange, &response);
+	buffer_finish(&body);
+}
+
+static void
+ON_THREAD(net_thread) say_ready(struct admin *admin, struct http_exchange *exchange)
+{
+	struct buffer why;
+	buffer_init(&why, 65536);
+	if (atomic_load(&admin->stopping)) {
+		say(exchange, 503, "stopping", "the service stops");
+	} else if (!store_ready(admin->store, &why)) {
+		buffer_byte(&why, '\0');
+		say(exchange, 503, "store", why.data);
+	} else {
+		say(exchange, 200, "", "");
+	}
+	buffer_finish(&why);
+}
+
+static void
+enqueue(struct admin *admin, struct http_exchange *exchange)
+{
+	struct query *query = memory_need(sizeof(*query));
+	struct span who = SPAN("unknown");
+	(void)fields_find(exchange->fields, SPAN("Hooklatch-Who"), &who);
+	query->admin = admin;
+	query->loop = exchange->loop;
+	query->exchange = exchange;
+	query->method = span_copy(exchange->method);
+	query->path = span_copy(exchange->path);
+	query->query = span_copy(exchange->query);
+	query->body = span_copy(buffer_view(&exchange->body));
+	query->body_size = exchange->body.size;
+	query->who = span_copy(who);
+	buffer_init(&query->answer.body, ANSWER_MOST_BYTES);
+	exchange->data = query;
+	(void)pthread_mutex_lock(&admin->lock);
+	*admin->last = query;
+	admin->last = &query->next;
+	(void)pthread_cond_signal(&admin->work);
+	(void)pthread_mutex_unlock(&admin->lock);
+}
+
+static void
+on_request(void *context, struct http_exchange *exchange)
+{
+	thread_is(&net_thread);
+	struct admin *admin = context;
+	if (span_equal(exchange->path, SPAN("/livez"))) {
+		say(exchange, 200, "", "");
+	} else if (span_equal(exchange->path, SPAN("/readyz"))) {
+		say_ready(admin, exchange);
+	} else {
+		enqueue(admin, exchange);
+	}
+}
+
+static void
+on_refused(void *context, struct http_exchange *exchange, enum http_refusal refusal)
+{
+	thread_is(&net_thread);
+	(void)context;
+	static const int statuses[] = { [HTTP_MALFORMED] = 400,
+		                        [HTTP_TIMEOUT] = 408,
+		                        [HTTP_HEADERS_TOO_LARGE] = 431,
+		                        [HTTP_BODY_TOO_LARGE] = 413,
+		                        [HTTP_OVERLOADED] = 503 };
+	say(exchange, statuses[refusal], "request",
+	    exchange->wrong == NULL ? "refused" : exchange->wrong);
+}
+
+static void
+on_gone(void *context, struct http_exchange *exchange)
+{
+	(void)context;
+	struct query *query = exchange->data;
+	if (query != NULL) {
+		query->exchange = NULL;
+	}
+}
+
+/* --- life --- */
+
+static bool
+listen_unix(struct admin *admin, const struct admin_options *options, struct error *err)
+{
+	struct buffer text;
+	struct net_listen listen = { .mode = options->group == NULL ? 0600 : 0660,
+		                     .group = options->group };
+	buffer_init(&text, 4096);
+	buffer_format(&text, "unix:%s", options->path);
+	bool good = address_parse(buffer_view(&text), &listen.address, err) &&
+	            net_listen(admin->net, &listen, err);
+	buffer_finish(&text);
+	return good || error_prefix(err, "admin");
+}
+
+bool
+admin_create(struct admin **ret, const struct admin_options *options, struct error *err)
+{
+	struct admin *admin = memory_need(sizeof(*admin));
+	admin->store = options->store;
+	admin->since_ns = options->since_ns;
+	admin->tokens = options->tokens;
+	admin->context = options->context;
+	admin->config = config_share(options->config);
+	admin->last = &admin->first;
+	(void)pthread_mutex_init(&admin->lock, NULL);
+	(void)pthread_cond_init(&admin->work, NULL);
+	struct net_limits limits = options->config->net_limits;
+	limits.body = ADMIN_BODY_BYTES;
+	limits.memory = ADMIN_MEMORY_BYTES;
+	struct http_service service = { .context = admin,
+		                        .head = on_head,
+		                        .request = on_request,
+		                        .refused = on_refused,
+		                        .gone = on_gone };
+	if (!net_create(&admin->net, 1, &limits, &service, err) ||
+	    !listen_unix(admin, options, err)) {
+		admin_destroy(admin);
+		return false;
+	}
+	*ret = admin;
+	return true;
+}
+
+bool
+admin_start(struct admin *admin, struct error *err)
+{
+	for (size_t i = 0; i < QUERY_THREADS; i++) {
+		if (!thread_start(&admin->threads[i], &query_thread, query_run, admin, err)) {
+			return false;
+		}
+		admin->thread_count++;
+	}
+	return net_start(admin->net, err);
+}
+
+void
+admin_set_config(struct admin *admin, struct config *config)
+{
+	(void)pthread_mutex_lock(&admin->lock);
+	struct config *old = admin->config;
+	admin->config = config_share(config);
+	(void)pthread_mutex_unlock(&admin->lock);
+	config_release(old);
+}
+
+void
+admin_stopping(struct admin *admin)
+{
+	atomic_store(&admin->stopping, true);
+}
+
+void
+admin_destroy(struct admin *admin)
+{
+	if (admin == NULL) {
+		return;
+	}
+	(void)pthread_mutex_lock(&admin->lock);
+	admin->ending = true;
+	(void)pthread_cond_broadcast(&admin->work);
+	(void)pthread_mutex_unlock(&admin->lock);
+	for (size_t i = 0; i < admin->thread_count; i++) {
+		(void)pthread_join(admin->threads[i], NULL);
+	}
+	net_destroy(admin->net);
+	config_release(admin->config);
+	(void)pthread_mutex_destroy(&admin->lock);
+	(void)pthread_cond_destroy(&admin->work);
+	free(admin);
+}

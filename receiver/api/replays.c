@@ -1,0 +1,283 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "receiver/api/api_priv.h"
+#include "receiver/base/clock.h"
+
+static bool
+add_replay(void *context, const struct replay_row *row)
+{
+	(void)json_array_append_new(
+		context,
+		json_pack(
+			"{s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o, s:o}",
+			"id", (json_int_t)row->id, "kind", json_of_span(row->kind), "state",
+			json_of_span(row->state), "filter", json_of_span(row->filter), "handler",
+			json_of_span(row->handler), "total", (json_int_t)row->total, "replayed",
+			(json_int_t)row->replayed, "created", (json_int_t)row->created, "skipped",
+			(json_int_t)row->skipped, "refused", (json_int_t)row->refused, "rate",
+			(double)row->rate / 1000.0, "created_at", json_of_span(row->created_at),
+			"finished_at", json_of_span(row->finished_at), "who",
+			json_of_span(row->who), "reason", json_of_span(row->reason)));
+	return true;
+}
+
+json_t *
+replays_list(struct call_context *context, struct error *err)
+{
+	json_t *list = json_array();
+	if (!reader_replays(context->reader, 0, add_replay, list, err)) {
+		json_decref(list);
+		return NULL;
+	}
+	return list;
+}
+
+static json_t *
+replay_by_id(struct call_context *context, int64_t id, struct error *err)
+{
+	json_t *list = json_array();
+	json_t *replay = NULL;
+	if (id > 0 && !reader_replays(context->reader, id, add_replay, list, err)) {
+		json_decref(list);
+		return NULL;
+	}
+	if (json_array_size(list) == 1) {
+		replay = json_incref(json_array_get(list, 0));
+	} else {
+		(void)error_set(err, ERROR_NOT_FOUND, "there is no replay %lld", (long long)id);
+	}
+	json_decref(list);
+	return replay;
+}
+
+json_t *
+replays_show(struct call_context *context, struct error *err)
+{
+	int64_t id;
+	if (!span_number(context->rest, &id)) {
+		(void)error_set(err, ERROR_INVALID, "a replay has a number");
+		return NULL;
+	}
+	return replay_by_id(context, id, err);
+}
+
+json_t *
+replays_cancel(struct call_context *context, struct error *err)
+{
+	int64_t id;
+	size_t digits = 0;
+	while (digits < context->rest.size && context->rest.data[digits] != '/') {
+		digits++;
+	}
+	if (!span_number((struct span){ context->rest.data, digits }, &id)) {
+		(void)error_set(err, ERROR_INVALID, "a replay has a number");
+		return NULL;
+	}
+	struct change change = { .kind = CHANGE_REPLAY_CANCEL,
+		                 .id = id,
+		                 .who = context->request->who };
+	if (context->api->store == NULL || !store_change(context->api->store, &change, err)) {
+		return NULL;
+	}
+	return replay_by_id(context, id, err);
+}
+
+/* --- making one --- */
+
+struct plan {
+	bool of_dead;
+	struct filter filter;
+	char *ids; /* JSON */
+	const char *handler;
+	unsigned states;
+	int64_t total;
+	int64_t until;
+	json_t *first;
+};
+
+static bool
+add_first_dead(void *context, const struct dead_row *row)
+{
+	(void)json_array_append_new(context, json_of_dead(row, false));
+	return true;
+}
+
+static bool
+add_first_event(void *context, const struct event_row *row)
+{
+	(void)json_array_append_new(context, json_pack("{s:o, s:o, s:o, s:o, s:I}", "source",
+	                                               json_of_span(row->source), "event_id",
+	                                               json_of_span(row->id), "type",
+	                                               json_of_span(row->type), "received_at",
+	                                               json_of_span(row->received_at), "sequence",
+	                                               (json_int_t)row->seq));
+	return true;
+}
+
+struct event_seq {
+	int64_t seq;
+};
+
+static bool
+take_seq(void *context, const struct event_row *row)
+{
+	((struct event_seq *)context)->seq = row->seq;
+	return false;
+}
+
+/* "<source>/<event id>" of "ids" as a JSON array of sequence numbers. */
+static bool
+event_ids(struct call_context *context, char **ids, struct error *err)
+{
+	json_t *given = json_object_get(context->body, "ids");
+	*ids = NULL;
+	if (json_array_size(given) == 0) {
+		return true;
+	}
+	json_t *numbers = json_array();
+	bool good = true;
+	size_t index;
+	json_t *one;
+	json_array_foreach(given, index, one) {
+		struct span name = span_of_json(one);
+		size_t slash = 0;
+		while (slash < name.size && name.data[slash] != '/') {
+			slash++;
+		}
+		struct event_seq found = { 0 };
+		if (!good) {
+			continue;
+		}
+		if (slash >= name.size) {
+			good = error_set(err, ERROR_INVALID,
+			                 "\"%.*s\": expected <source>/<event id>", SPAN_ARG(name));
+			continue;
+		}
+		good = reader_event_row(context->reader, (struct span){ name.data, slash },
+		                        span_after(name, slash + 1), take_seq, &found, err);
+		(void)json_array_append_new(numbers, json_integer(found.seq));
+	}
+	if (good) {
+		*ids = json_dumps(numbers, JSON_COMPACT);
+	}
+	json_decref(numbers);
+	return good;
+}
+
+static bool
+make_plan(struct call_context *context, struct plan *plan, struct error *err)
+{
+	struct store_counts counts;
+	plan->of_dead =
+		span_equal(span_of_json(json_object_get(context->body, "kind")), SPAN("dead"));
+	plan->handler = json_string_value(json_object_get(context->body, "fill"));
+	plan->first = json_array();
+	if (plan->handler != NULL &&
+	    config_handler_by_name(context->api->config, plan->handler) == NULL) {
+		return error_set(err, ERROR_NOT_FOUND,
+		                 "there is no handler %s in the configuration", plan->handler);
+	}
+	if (!request_filter(context, &plan->filter, err) ||
+	    !reader_counts(context->reader, &counts, err)) {
+		return false;
+	}
+	unsigned takes = plan->of_dead ? 1U << DELIVERY_DEAD
+	                               : 1U << DELIVERY_DEAD | 1U << DELIVERY_DISCARDED |
+	                                         1U << DELIVERY_DONE;
+	plan->states = plan->filter.states != 0 ? plan->filter.states
+	               : plan->handler != NULL  ? 0
+	                                        : takes;
+	plan->until = plan->of_dead ? counts.last_dead : counts.last_seq;
+	struct filter counted = plan->filter;
+	if (plan->handler == NULL) {
+		counted.states = plan->states;
+	}
+	if (plan->of_dead) {
+		return request_dead_ids(context, &plan->ids, err) &&
+		       reader_dead_count(context->reader, &counted, plan->ids, &plan->total, err) &&
+		       reader_dead(context->reader, &counted, plan->ids, 0, plan->until,
+		                   API_FIRST_ROWS, add_first_dead, plan->first, err);
+	}
+	if (!event_ids(context, &plan->ids, err)) {
+		return false;
+	}
+	if (plan->handler != NULL) {
+		counted.handler = NULL;
+		counted.states = 0;
+		return reader_event_count(context->reader, &counted, &plan->total, err) &&
+		       reader_events(context->reader, &counted, 0, API_FIRST_ROWS, add_first_event,
+		                     plan->first, err);
+	}
+	if (!reader_delivery_count(context->reader, &counted, plan->ids, &plan->total, err)) {
+		return false;
+	}
+	return plan->ids != NULL || reader_events(context->reader, &counted, 0, API_FIRST_ROWS,
+	                                          add_first_event, plan->first, err);
+}
+
+static json_t *
+describe(const struct plan *plan)
+{
+	struct filter bound = plan->filter;
+	struct buffer options;
+	buffer_init(&options, 65536);
+	if (bound.until_ns == 0) {
+		bound.until_ns = clock_wall_ns();
+	}
+	filter_options(&bound, &options);
+	json_t *answer =
+		json_pack("{s:b, s:I, s:O, s:o}", "dry_run", 1, "count", (json_int_t)plan->total,
+	                  "first", plan->first, "options", json_of_span(buffer_view(&options)));
+	buffer_finish(&options);
+	return answer;
+}
+
+static json_t *
+execute(struct call_context *context, const struct plan *plan, struct error *err)
+{
+	struct buffer text;
+	buffer_init(&text, 65536);
+	filter_query(&plan->filter, &text);
+	char *query = buffer_steal(&text);
+	struct change change = { .kind = CHANGE_REPLAY,
+		                 .of_dead = plan->of_dead,
+		                 .filter = query,
+		                 .ids = plan->ids,
+		                 .handler = plan->handler,
+		                 .states = plan->states,
+		                 .again = json_is_true(json_object_get(context->body, "again")),
+		                 .rate = json_integer_value(json_object_get(context->body, "rate")),
+		                 .until = plan->until,
+		                 .total = plan->total,
+		                 .who = context->request->who,
+		                 .reason = json_string_value(
+					 json_object_get(context->body, "reason")) };
+	bool good = store_change(context->api->store, &change, err);
+	free(query);
+	return good ? json_pack("{s:I, s:I, s:s}", "id", (json_int_t)change.id, "total",
+	                        (json_int_t)plan->total, "state", "running")
+	            : NULL;
+}
+
+json_t *
+replays_create(struct call_context *context, struct error *err)
+{
+	struct plan plan = { .of_dead = false };
+	json_t *answer = NULL;
+	if (make_plan(context, &plan, err)) {
+		if (json_is_true(json_object_get(context->body, "dry_run"))) {
+			answer = describe(&plan);
+		} else if (context->api->store == NULL) {
+			(void)error_set(err, ERROR_REFUSED, "nothing can be changed here");
+		} else if (plan.total == 0) {
+			(void)error_set(err, ERROR_NOT_FOUND, "nothing matches");
+		} else {
+			answer = execute(context, &plan, err);
+		}
+	}
+	filter_finish(&plan.filter);
+	free(plan.ids);
+	json_decref(plan.first);
+	return answer;
+}

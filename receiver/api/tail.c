@@ -1,0 +1,261 @@
+/* Events, failed tries and deaths after a cursor, from the tables, so that nothing is missed however long the reader was
+ * away; what was done comes from the service's memory, as far back as that goes.
+ * A cursor is "<sequence>.<attempt row>.<dead letter>.<done>". */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "receiver/api/api_priv.h"
+#include "receiver/base/clock.h"
+#include "receiver/base/glob.h"
+
+#define TAIL_ROWS 500 /* of each kind at once */
+
+struct cursor {
+	int64_t seq;
+	int64_t attempt;
+	int64_t dead;
+	int64_t done;
+};
+
+struct tail {
+	json_t *items;
+	struct cursor cursor;
+	struct filter filter;
+	bool full;
+};
+
+static json_t *
+line(const char *level, const char *event, const char *message)
+{
+	return json_pack("{s:s, s:s, s:s}", "level", level, "event", event, "msg", message);
+}
+
+static void
+add(struct tail *tail, json_t *item, json_t *ts)
+{
+	(void)json_object_set_new(item, "ts", ts);
+	(void)json_array_append_new(tail->items, item);
+}
+
+static bool
+add_event(void *context, const struct event_row *row)
+{
+	struct tail *tail = context;
+	json_t *item = line("info", "event.accepted", "stored");
+	(void)json_object_set_new(item, "source", json_of_span(row->source));
+	(void)json_object_set_new(item, "event_id", json_of_span(row->id));
+	(void)json_object_set_new(item, "type", json_of_span(row->type));
+	(void)json_object_set_new(item, "sequence", json_integer(row->seq));
+	(void)json_object_set_new(item, "size", json_integer(row->size));
+	add(tail, item, json_of_span(row->received_at));
+	tail->cursor.seq = row->seq;
+	return true;
+}
+
+static bool
+takes(const char *glob, struct span text)
+{
+	return glob == NULL || glob_match(span_of(glob), text);
+}
+
+static bool
+add_attempt(void *context, const struct attempt_row *row)
+{
+	struct tail *tail = context;
+	tail->cursor.attempt = row->id;
+	bool failed = span_equal(row->result, SPAN("failed"));
+	if (!failed || !takes(tail->filter.source, row->source) ||
+	    !takes(tail->filter.type, row->type) || !takes(tail->filter.handler, row->handler) ||
+	    (tail->filter.id != NULL && !span_equal(span_of(tail->filter.id), row->event_id))) {
+		return true;
+	}
+	json_t *item = line("warn", "attempt.failed", "a try failed");
+	(void)json_object_set_new(item, "source", json_of_span(row->source));
+	(void)json_object_set_new(item, "event_id", json_of_span(row->event_id));
+	(void)json_object_set_new(item, "type", json_of_span(row->type));
+	(void)json_object_set_new(item, "handler", json_of_span(row->handler));
+	(void)json_object_set_new(item, "sequence", json_integer(row->seq));
+	(void)json_object_set_new(item, "attempt", json_integer(row->number));
+	(void)json_object_set_new(item, "duration_ms", json_integer(row->duration_ms));
+	(void)json_object_set_new(item, "error_type", json_of_span(row->error_type));
+	(void)json_object_set_new(item, "error", json_of_span(row->error));
+	int64_t started_ns;
+	json_t *ts = clock_parse(row->started_at, &started_ns)
+	                     ? json_of_time(started_ns + row->duration_ms * NS_PER_MS)
+	                     : json_of_span(row->started_at);
+	add(tail, item, ts);
+	return true;
+}
+
+static bool
+add_dead(void *context, const struct dead_row *row)
+{
+	struct tail *tail = context;
+	json_t *item = line("error", "delivery.dead", "the delivery is dead");
+	(void)json_object_set_new(item, "source", json_of_span(row->source));
+	(void)json_object_set_new(item, "event_id", json_of_span(row->event_id));
+	(void)json_object_set_new(item, "type", json_of_span(row->type));
+	(void)json_object_set_new(item, "handler", json_of_span(row->handler));
+	(void)json_object_set_new(item, "sequence", json_integer(row->key.seq));
+	(void)json_object_set_new(item, "state", json_string("dead"));
+	(void)json_object_set_new(item, "attempt", json_integer(row->attempts));
+	(void)json_object_set_new(item, "reason", json_of_span(row->reason));
+	(void)json_object_set_new(item, "error", json_of_span(row->last_error));
+	add(tail, item, json_of_span(row->died_at));
+	tail->cursor.dead = row->id;
+	return true;
+}
+
+struct done_event {
+	json_t *item;
+	bool wanted;
+	const struct filter *filter;
+};
+
+static bool
+fill_done(void *context, const struct event_row *row)
+{
+	struct done_event *done = context;
+	done->wanted = takes(done->filter->source, row->source) &&
+	               takes(done->filter->type, row->type) &&
+	               (done->filter->id == NULL || span_equal(span_of(done->filter->id), row->id));
+	(void)json_object_set_new(done->item, "source", json_of_span(row->source));
+	(void)json_object_set_new(done->item, "event_id", json_of_span(row->id));
+	(void)json_object_set_new(done->item, "type", json_of_span(row->type));
+	return false;
+}
+
+static bool
+add_done(struct call_context *context, struct tail *tail, struct error *err)
+{
+	struct done_note *notes = memory_need(TAIL_ROWS * sizeof(*notes));
+	size_t count = store_notes_after(context->api->store, tail->cursor.done, notes, TAIL_ROWS);
+	bool good = true;
+	struct filter any;
+	filter_init(&any);
+	for (size_t i = 0; good && i < count; i++) {
+		const char *handler = store_handler_name(context->api->store, notes[i].handler);
+		struct done_event done = { line("info", "delivery.done", "handled"), false,
+			                   &tail->filter };
+		good = reader_events(context->reader, &any, notes[i].seq - 1, 1, fill_done, &done,
+		                     err);
+		(void)json_object_set_new(done.item, "handler",
+		                          json_string(handler == NULL ? "" : handler));
+		(void)json_object_set_new(done.item, "sequence", json_integer(notes[i].seq));
+		(void)json_object_set_new(done.item, "state", json_string("done"));
+		(void)json_object_set_new(done.item, "attempt", json_integer(notes[i].attempts));
+		(void)json_object_set_new(done.item, "duration_ms",
+		                          json_integer(notes[i].duration_ns / NS_PER_MS));
+		if (good && done.wanted && takes(tail->filter.handler, span_of(handler))) {
+			add(tail, done.item, json_of_time(notes[i].at_ns));
+		} else {
+			json_decref(done.item);
+		}
+		tail->cursor.done = notes[i].number;
+	}
+	free(notes);
+	return good;
+}
+
+/* "after=…" of the query. Without it: from now on. */
+static bool
+read_cursor(struct call_context *context, struct cursor *cursor)
+{
+	struct span query = context->request->query;
+	while (query.size > 0) {
+		size_t size = 0;
+		while (size < query.size && query.data[size] != '&') {
+			size++;
+		}
+		struct span pair = { query.data, size };
+		if (span_starts(pair, SPAN("after="))) {
+			char text[96] = "";
+			struct span value = span_after(pair, 6);
+			memcpy(text, value.data,
+			       value.size < sizeof(text) ? value.size : sizeof(text) - 1);
+			char *at = text;
+			int64_t *const parts[] = { &cursor->seq, &cursor->attempt, &cursor->dead,
+				                   &cursor->done };
+			for (size_t i = 0; i < COUNT(parts); i++) {
+				*parts[i] = strtoll(at, &at, 10);
+				at += *at == '.' ? 1 : 0;
+			}
+			return true;
+		}
+		query = span_after(query, size == query.size ? size : size + 1);
+	}
+	return false;
+}
+
+static int
+by_time(const void *left, const void *right)
+{
+	json_t *const *a = left;
+	json_t *const *b = right;
+	const char *x = json_string_value(json_object_get(*a, "ts"));
+	const char *y = json_string_value(json_object_get(*b, "ts"));
+	return strcmp(x == NULL ? "" : x, y == NULL ? "" : y);
+}
+
+static json_t *
+sorted(json_t *items)
+{
+	size_t count = json_array_size(items);
+	json_t **list = memory_need(count * sizeof(*list) + 1);
+	for (size_t i = 0; i < count; i++) {
+		list[i] = json_array_get(items, i);
+	}
+	if (count > 1) {
+		qsort(list, count, sizeof(*list), by_time);
+	}
+	json_t *ordered = json_array();
+	for (size_t i = 0; i < count; i++) {
+		(void)json_array_append(ordered, list[i]);
+	}
+	free(list);
+	json_decref(items);
+	return ordered;
+}
+
+json_t *
+tail_show(struct call_context *context, struct error *err)
+{
+	struct tail tail = { .items = json_array() };
+	struct store_counts counts;
+	if (!request_filter(context, &tail.filter, err)) {
+		json_decref(tail.items);
+		return NULL;
+	}
+	bool good = true;
+	if (!read_cursor(context, &tail.cursor)) {
+		good = reader_counts(context->reader, &counts, err);
+		int64_t back = tail.filter.limit;
+		tail.cursor =
+			(struct cursor){ counts.last_seq - back < 0 ? 0 : counts.last_seq - back,
+			                 counts.last_attempt, counts.last_dead, 0 };
+		tail.cursor.done =
+			context->api->store == NULL ? 0 : store_notes_last(context->api->store);
+	} else {
+		struct filter filter = tail.filter;
+		filter.limit = 0;
+		good = reader_events(context->reader, &filter, tail.cursor.seq, TAIL_ROWS,
+		                     add_event, &tail, err) &&
+		       reader_attempts(context->reader, 0, tail.cursor.attempt, TAIL_ROWS,
+		                       add_attempt, &tail, err) &&
+		       reader_dead(context->reader, &filter, NULL, tail.cursor.dead, INT64_MAX,
+		                   TAIL_ROWS, add_dead, &tail, err) &&
+		       (context->api->store == NULL || add_done(context, &tail, err));
+	}
+	filter_finish(&tail.filter);
+	tail.items = sorted(tail.items);
+	if (!good) {
+		json_decref(tail.items);
+		return NULL;
+	}
+	char cursor[96];
+	(void)snprintf(cursor, sizeof(cursor), "%" PRId64 ".%" PRId64 ".%" PRId64 ".%" PRId64,
+	               tail.cursor.seq, tail.cursor.attempt, tail.cursor.dead, tail.cursor.done);
+	return json_pack("{s:s, s:o}", "cursor", cursor, "items", tail.items);
+}

@@ -1,0 +1,22 @@
+/* Bytes as text: hexadecimal and base64 (RFC 4648), percent-encoding (RFC 3986), UTF-8 (RFC 3629), JSON
+ * strings (RFC 8259). Decoders are strict: anything that is not exactly the encoding is refused. */
+#ifndef HOOKLATCH_BASE_ENCODING_H
+#define HOOKLATCH_BASE_ENCODING_H
+
+#include "receiver/base/bytes.h"
+
+/* Decoders write at most `room` bytes to `out`; *size is what was written. Hex may be upper-case. */
+bool hex_decode(struct span text, unsigned char *out, size_t room, size_t *size) MUST_CHECK;
+bool base64_decode(struct span text, unsigned char *out, size_t room, size_t *size) MUST_CHECK;
+void hex_encode(struct buffer *out, const unsigned char *data, size_t size); /* lower-case */
+void base64_encode(struct buffer *out, const unsigned char *data, size_t size);
+
+/* Everything but unreserved characters becomes %XX. */
+void percent_encode(struct buffer *out, struct span text);
+bool percent_decode(struct buffer *out, struct span text) MUST_CHECK;
+
+bool utf8_valid(struct span text);
+/* A JSON string with its quotes. Bytes that are not UTF-8 are read as ISO 8859-1, so that it is always valid. */
+void json_quote(struct buffer *out, struct span text);
+
+#endif

@@ -1,0 +1,78 @@
+#include "receiver/base/queue.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+bool
+queue_init(struct queue *queue, struct error *err)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0) {
+		return error_system(err, "eventfd");
+	}
+	(void)pthread_mutex_init(&queue->lock, NULL);
+	queue->head = NULL;
+	queue->tail = &queue->head;
+	queue->fd = fd;
+	return true;
+}
+
+void
+queue_finish(struct queue *queue)
+{
+	if (queue->fd >= 0) {
+		(void)close(queue->fd);
+		(void)pthread_mutex_destroy(&queue->lock);
+		queue->fd = -1;
+	}
+}
+
+void
+queue_wake(struct queue *queue)
+{
+	(void)eventfd_write(queue->fd, 1); /* EAGAIN: it is already signalled for ever */
+}
+
+void
+queue_push(struct queue *queue, struct queue_item *item)
+{
+	item->next = NULL;
+	(void)pthread_mutex_lock(&queue->lock);
+	bool empty = queue->head == NULL;
+	*queue->tail = item;
+	queue->tail = &item->next;
+	(void)pthread_mutex_unlock(&queue->lock);
+	if (empty) {
+		queue_wake(queue);
+	}
+}
+
+struct queue_item *
+queue_take(struct queue *queue)
+{
+	eventfd_t ignored;
+	(void)eventfd_read(queue->fd, &ignored);
+	(void)pthread_mutex_lock(&queue->lock);
+	struct queue_item *items = queue->head;
+	queue->head = NULL;
+	queue->tail = &queue->head;
+	(void)pthread_mutex_unlock(&queue->lock);
+	return items;
+}
+
+int
+queue_fd(const struct queue *queue)
+{
+	return queue->fd;
+}
+
+void
+queue_wait(const struct queue *queue, int64_t timeout_ns)
+{
+	struct pollfd poll_fd = { .fd = queue->fd, .events = POLLIN };
+	struct timespec timeout = { .tv_sec = (time_t)(timeout_ns / NS_PER_S),
+		                    .tv_nsec = timeout_ns % NS_PER_S };
+	(void)ppoll(&poll_fd, 1, timeout_ns < 0 ? NULL : &timeout, NULL);
+}

@@ -1,0 +1,60 @@
+#include "receiver/base/thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "receiver/base/bytes.h"
+
+struct start {
+	const struct thread_role *role;
+	void (*run)(void *context);
+	void *context;
+};
+
+static _Thread_local const struct thread_role *current_role;
+
+static void *
+thread_main(void *argument)
+{
+	struct start start = *(struct start *)argument;
+	free(argument);
+	current_role = start.role;
+	start.run(start.context);
+	return NULL;
+}
+
+bool
+thread_start(pthread_t *ret, const struct thread_role *role, void (*run)(void *context),
+             void *context, struct error *err)
+{
+	struct start *start = memory_need(sizeof(*start));
+	*start = (struct start){ role, run, context };
+	sigset_t all;
+	sigset_t old;
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_t thread;
+	int code = pthread_create(&thread, NULL, thread_main, start);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (code != 0) {
+		free(start);
+		errno = code;
+		return error_system(err, "cannot start the thread %s", role->name);
+	}
+	(void)pthread_setname_np(thread, role->name);
+	*ret = thread;
+	return true;
+}
+
+void
+thread_is(const struct thread_role *role)
+{
+	ALWAYS(current_role == role, "thread-role");
+}
+
+void
+thread_become(const struct thread_role *role)
+{
+	current_role = role;
+}

@@ -1,0 +1,126 @@
+#include "receiver/base/units.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct unit {
+	const char *name;
+	int64_t factor;
+};
+
+static const struct unit durations[] = {
+	{ "us", NS_PER_US },    { "ms", NS_PER_MS },      { "s", NS_PER_S },
+	{ "m", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S }, { "d", 86400 * NS_PER_S },
+};
+
+static const struct unit sizes[] = {
+	{ "B", 1 },
+	{ "kB", 1000 },
+	{ "KB", 1000 },
+	{ "MB", 1000000 },
+	{ "GB", 1000000000 },
+	{ "KiB", 1024 },
+	{ "MiB", 1024 * 1024 },
+	{ "GiB", INT64_C(1024) * 1024 * 1024 },
+};
+
+/* Splits "1.5h" into 1500 thousandths and the unit's text. */
+static bool
+split(struct span text, int64_t *thousandths, struct span *unit)
+{
+	size_t digits = 0;
+	while (digits < text.size && text.data[digits] >= '0' && text.data[digits] <= '9') {
+		digits++;
+	}
+	int64_t whole;
+	if (digits > 12 || !span_number((struct span){ text.data, digits }, &whole)) {
+		return false;
+	}
+	int64_t value = whole * 1000;
+	size_t at = digits;
+	if (at < text.size && text.data[at] == '.') {
+		at++;
+		int64_t part = 100;
+		size_t first = at;
+		while (at < text.size && text.data[at] >= '0' && text.data[at] <= '9') {
+			value += (text.data[at] - '0') * part;
+			part /= 10;
+			at++;
+		}
+		if (at == first || at - first > 3) {
+			return false;
+		}
+	}
+	*thousandths = value;
+	*unit = span_after(text, at);
+	return true;
+}
+
+static bool
+lookup(const struct unit *units, size_t count, struct span text, int64_t *ret)
+{
+	int64_t thousandths;
+	struct span unit;
+	if (!split(text, &thousandths, &unit)) {
+		return false;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (span_equal(unit, span_of(units[i].name))) {
+			int64_t scaled;
+			if (__builtin_mul_overflow(thousandths, units[i].factor, &scaled) ||
+			    scaled % 1000 != 0) {
+				return false;
+			}
+			*ret = scaled / 1000;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+units_duration(struct span text, int64_t *ns)
+{
+	return lookup(durations, COUNT(durations), text, ns);
+}
+
+bool
+units_size(struct span text, int64_t *bytes)
+{
+	return lookup(sizes, COUNT(sizes), text, bytes);
+}
+
+bool
+units_rate(struct span text, int64_t *per_1000_s)
+{
+	int64_t thousandths;
+	struct span unit;
+	if (!split(text, &thousandths, &unit)) {
+		return false;
+	}
+	static const struct unit periods[] = { { "/s", 1 }, { "/m", 60 }, { "/h", 3600 } };
+	for (size_t i = 0; i < COUNT(periods); i++) {
+		if (span_equal(unit, span_of(periods[i].name))) {
+			*per_1000_s = thousandths / periods[i].factor;
+			return *per_1000_s > 0 || thousandths == 0;
+		}
+	}
+	return false;
+}
+
+void
+units_duration_text(int64_t ns, char text[32])
+{
+	size_t unit = 0;
+	for (size_t i = 0; i < COUNT(durations); i++) {
+		if (ns % durations[i].factor == 0 && ns >= durations[i].factor) {
+			unit = i;
+		}
+	}
+	if (ns == 0) {
+		(void)snprintf(text, 32, "0s");
+		return;
+	}
+	(void)snprintf(text, 32, "%" PRId64 "%s", ns / durations[unit].factor,
+	               durations[unit].name);
+}

@@ -1,0 +1,15 @@
+/* Numbers with units, as they stand in the configuration and on the command line.
+ * A duration is ns: 250us 100ms 30s 5m 1h 3d. A size is bytes: 512B 16KiB 1MiB 2GiB (and kB, MB, GB by 1000).
+ * A rate is events a second, in thousandths: 100/s 30/m 1/h. A number without its unit is refused. */
+#ifndef HOOKLATCH_BASE_UNITS_H
+#define HOOKLATCH_BASE_UNITS_H
+
+#include "receiver/base/bytes.h"
+
+bool units_duration(struct span text, int64_t *ns) MUST_CHECK;
+bool units_size(struct span text, int64_t *bytes) MUST_CHECK;
+bool units_rate(struct span text, int64_t *per_1000_s) MUST_CHECK;
+/* Shortest exact form: "90s" is "90s", 3600000000000 ns is "1h". */
+void units_duration_text(int64_t ns, char text[32]);
+
+#endif

@@ -1,0 +1,205 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "receiver/base/glob.h"
+#include "receiver/config/config.h"
+#include "receiver/verify/json_pointer.h"
+
+char *
+config_find(const char *wanted)
+{
+	const char *file = wanted != NULL ? wanted : getenv("HOOKLATCH_CONFIG");
+	if (file == NULL || file[0] == '\0') {
+		file = access("hooklatch.yaml", F_OK) == 0 ? "hooklatch.yaml"
+		                                           : "/etc/hooklatch/hooklatch.yaml";
+	}
+	return memory_text(file);
+}
+
+static bool
+read_file(const char *file, struct buffer *text, struct error *err)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		return error_system(err, "cannot be read");
+	}
+	for (;;) {
+		if (!buffer_reserve(text, 65536)) {
+			break; /* document_parse() says that it is too large */
+		}
+		ssize_t got = read(fd, text->data + text->size, 65536);
+		if (got == 0) {
+			break;
+		}
+		if (got < 0 && errno != EINTR) {
+			(void)error_system(err, "cannot be read");
+			(void)close(fd);
+			return false;
+		}
+		text->size += got < 0 ? 0 : (size_t)got;
+	}
+	(void)close(fd);
+	return true;
+}
+
+static char *
+directory_of(const char *file)
+{
+	char *absolute = realpath(file, NULL);
+	if (absolute == NULL) {
+		return memory_text(".");
+	}
+	char *slash = strrchr(absolute, '/');
+	slash[slash == absolute ? 1 : 0] = '\0';
+	return absolute;
+}
+
+struct config *
+config_load(const char *file, enum config_purpose purpose, struct buffer *report)
+{
+	struct buffer text;
+	struct error err;
+	buffer_init(&text, DOCUMENT_MOST_BYTES + 65536 * 2);
+	if (!read_file(file, &text, &err)) {
+		buffer_format(report, "%s: error: %s\n", file, err.text);
+		buffer_finish(&text);
+		return NULL;
+	}
+	struct config *config = memory_need(sizeof(*config));
+	atomic_init(&config->references, 1);
+	arena_init(&config->arena);
+	config->file = memory_text(file);
+	config->directory = directory_of(file);
+	config->text = (struct span){ arena_text(&config->arena, buffer_view(&text)), text.size };
+	buffer_finish(&text);
+	problems_init(&config->problems, &config->arena, config->file, config->text);
+	config->root = document_parse(&config->problems);
+	if (config->root != NULL) {
+		schema_read(&config->problems, config_rows(), config->root, &config->settings);
+		config_check(config, purpose);
+	}
+	problems_print(&config->problems, report);
+	if (config->problems.errors > 0) {
+		config_release(config);
+		return NULL;
+	}
+	return config;
+}
+
+struct config *
+config_share(struct config *config)
+{
+	(void)atomic_fetch_add_explicit(&config->references, 1, memory_order_relaxed);
+	return config;
+}
+
+void
+config_release(struct config *config)
+{
+	if (config == NULL ||
+	    atomic_fetch_sub_explicit(&config->references, 1, memory_order_acq_rel) != 1) {
+		return;
+	}
+	for (size_t i = 0; i < config->source_count; i++) {
+		secrets_finish(&config->sources[i].secrets);
+	}
+	arena_finish(&config->arena);
+	free(config->file);
+	free(config->directory);
+	free(config->store_path);
+	free(config->admin_path);
+	free(config);
+}
+
+char *
+config_path(const struct config *config, const char *path)
+{
+	struct buffer joined;
+	buffer_init(&joined, 65536);
+	if (path[0] != '/') {
+		buffer_format(&joined, "%s/", config->directory);
+	}
+	buffer_text(&joined, path);
+	return buffer_steal(&joined);
+}
+
+const struct source *
+config_source_by_path(const struct config *config, struct span path)
+{
+	for (size_t i = 0; i < config->source_count; i++) {
+		if (span_equal(span_of(config->sources[i].settings->path), path)) {
+			return &config->sources[i];
+		}
+	}
+	return NULL;
+}
+
+struct source *
+config_source_by_name(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->source_count; i++) {
+		if (strcmp(config->sources[i].name, name) == 0) {
+			return &config->sources[i];
+		}
+	}
+	return NULL;
+}
+
+struct handler *
+config_handler_by_name(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->handler_count; i++) {
+		if (strcmp(config->handlers[i].name, name) == 0) {
+			return &config->handlers[i];
+		}
+	}
+	return NULL;
+}
+
+static bool
+any_glob(struct schema_list list, struct span text)
+{
+	const char *const *globs = list.items;
+	for (size_t i = 0; i < list.count; i++) {
+		if (glob_match(span_of(globs[i]), text)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+condition_holds(const struct schema_globs *condition, struct span body)
+{
+	struct json_slice slice;
+	if (json_pointer_find(body, span_of(condition->key), &slice) != JSON_FOUND) {
+		return false;
+	}
+	struct buffer text;
+	buffer_init(&text, slice.raw.size + 1);
+	bool holds =
+		json_slice_text(slice, &text) && any_glob(condition->globs, buffer_view(&text));
+	buffer_finish(&text);
+	return holds;
+}
+
+bool
+handler_wants(const struct handler *handler, struct span source, struct span type, struct span body)
+{
+	struct buffer name;
+	buffer_init(&name, source.size + type.size + 2);
+	buffer_span(&name, source);
+	buffer_byte(&name, '/');
+	buffer_span(&name, type);
+	bool wanted = any_glob(handler->settings->on, buffer_view(&name));
+	buffer_finish(&name);
+	const struct schema_globs *conditions = handler->settings->when.items;
+	for (size_t i = 0; wanted && i < handler->settings->when.count; i++) {
+		wanted = condition_holds(&conditions[i], body);
+	}
+	return wanted;
+}

@@ -1,0 +1,175 @@
+#include "receiver/dispatch/attempt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "receiver/base/clock.h"
+#include "receiver/log/log.h"
+#include "receiver/metrics/metrics.h"
+
+#define GIVE_BACK_WAIT_NS NS_PER_S /* before a try that we broke off ourselves is made again */
+
+void
+call_free(struct call *call)
+{
+	event_release(call->event);
+	config_release(call->config);
+	free(call);
+}
+
+struct backoff
+backoff_of(const struct handler *handler)
+{
+	const struct retry_settings *retry = &handler->settings->retry;
+	return (struct backoff){ .attempts = retry->attempts,
+		                 .first_ns = retry->first_ns,
+		                 .factor = retry->factor,
+		                 .max_ns = retry->max_ns,
+		                 .give_up_after_ns = retry->give_up_after_ns,
+		                 .jitter = retry->jitter == 0 };
+}
+
+/* A copy that is UTF-8 for the column it goes to; the output stays bytes. */
+static char *
+copy_bytes(const char *data, size_t size)
+{
+	char *copy = memory_need(size + 1);
+	memcpy(copy, data, size);
+	return copy;
+}
+
+static void
+plan_again(const struct call *call, struct result_intent *result, struct random *random)
+{
+	struct backoff backoff = backoff_of(call->handler);
+	int64_t since =
+		call->first_failed_ran_ns < 0 ? 0 : result->ran_ns - call->first_failed_ran_ns;
+	bool first = call->first_failed_ran_ns < 0;
+	if (call->attempts >= backoff.attempts) {
+		result->move = MOVE_DEAD;
+		result->reason = "attempts";
+	} else if (!first && backoff_exhausted(&backoff, call->attempts, since)) {
+		result->move = MOVE_DEAD;
+		result->reason = "give_up_after";
+	} else {
+		result->move = MOVE_AGAIN;
+		result->due_ns = clock_wall_ns() + backoff_wait(&backoff, call->attempts, random);
+	}
+}
+
+static void
+plan(const struct call *call, const struct outcome *outcome, struct result_intent *result,
+     struct random *random)
+{
+	switch (outcome->kind) {
+	case OUTCOME_DONE: result->move = MOVE_DONE; return;
+	case OUTCOME_RETRY: plan_again(call, result, random); return;
+	case OUTCOME_DEAD:
+		result->move = MOVE_DEAD;
+		result->reason = "refused";
+		return;
+	case OUTCOME_GIVE_BACK:
+		result->move = MOVE_GIVE_BACK;
+		result->due_ns = clock_wall_ns() + GIVE_BACK_WAIT_NS;
+		return;
+	}
+}
+
+struct result_intent *
+attempt_run(struct call *call, const struct attempt_stop *stop, struct random *random)
+{
+	const struct handler *handler = call->handler;
+	struct attempt attempt = { .event = call->event,
+		                   .handler = handler->name,
+		                   .settings = handler->kind_settings,
+		                   .number = call->attempts,
+		                   .timeout_ns = handler->settings->timeout_ns,
+		                   .directory = call->config->directory,
+		                   .stop = stop };
+	struct outcome outcome = { .kind = OUTCOME_DONE };
+	struct result_intent *result = memory_need(sizeof(*result));
+	int64_t started_ns = clock_boot_ns();
+	result->intent.kind = INTENT_RESULT;
+	result->started_ns = clock_wall_ns();
+	metrics_add(METRIC_ATTEMPTS, 1);
+	handler->kind->run(&attempt, &outcome);
+	result->duration_ns = clock_boot_ns() - started_ns;
+	result->key = call->key;
+	result->round = call->round;
+	result->attempts = call->attempts;
+	result->retried = call->attempts > 1 || call->round > 0;
+	result->ran_ns = call->ran_base_ns + clock_boot_ns();
+	result->slot = call->slot;
+	result->error_type = outcome.kind == OUTCOME_DONE ? NULL : outcome.error_type;
+	result->error = outcome.kind == OUTCOME_DONE ? NULL : memory_text(outcome.error);
+	result->at_most_once = handler->guarantee == GUARANTEE_AT_MOST_ONCE;
+	if (outcome.output_size > 0) {
+		result->output = copy_bytes(outcome.output, outcome.output_size);
+		result->output_size = outcome.output_size;
+	}
+	if (result->at_most_once) {
+		result->move =
+			MOVE_DONE; /* it was recorded before the try: only the outcome is left to tell */
+	} else {
+		plan(call, &outcome, result, random);
+	}
+	result->event = call->event;
+	call->event = NULL;
+	call_free(call);
+	return result;
+}
+
+static void
+log_identity(struct log_line *line, const struct result_intent *result, const char *handler)
+{
+	const struct event *event = result->event;
+	log_text(line, "source", event->source);
+	log_text(line, "event_id", event->id);
+	log_text(line, "type", event->type);
+	log_text(line, "handler", span_of(handler));
+	log_number(line, "sequence", event->seq);
+	log_number(line, "attempt", result->attempts);
+	log_number(line, "duration_ms", result->duration_ns / NS_PER_MS);
+	if (result->error_type != NULL) {
+		log_text(line, "error_type", span_of(result->error_type));
+		log_text(line, "error", span_of(result->error));
+	}
+}
+
+void
+attempt_log(const struct result_intent *result, const char *handler)
+{
+	struct log_line line;
+	char due[CLOCK_TEXT_BYTES];
+	if (result->error_type != NULL) {
+		bool given_back = result->move == MOVE_GIVE_BACK;
+		metrics_add(METRIC_ATTEMPTS_FAILED, given_back ? 0 : 1);
+		log_begin(&line, LOG_WARN, given_back ? "attempt.given_back" : "attempt.failed",
+		          "%s",
+		          given_back ? "a try was broken off and does not count" : "a try failed");
+		log_identity(&line, result, handler);
+		log_text(&line, "state",
+		         span_of(result->move == MOVE_DEAD   ? "dead"
+		                 : result->move == MOVE_DONE ? "done"
+		                                             : "pending"));
+		if (result->move == MOVE_AGAIN || given_back) {
+			clock_text(result->due_ns, due);
+			log_text(&line, "next_attempt_at", span_of(due));
+		}
+		log_end(&line);
+	}
+	if (result->move == MOVE_DEAD) {
+		metrics_add(METRIC_DEATHS, 1);
+		log_begin(&line, LOG_ERROR, "delivery.dead",
+		          "the delivery is dead (%s); see hooklatch dead list", result->reason);
+		log_identity(&line, result, handler);
+		log_text(&line, "state", SPAN("dead"));
+		log_text(&line, "reason", span_of(result->reason));
+		log_end(&line);
+	} else if (result->move == MOVE_DONE && result->error_type == NULL) {
+		log_begin(&line, LOG_INFO, "delivery.done", "handled");
+		log_identity(&line, result, handler);
+		log_text(&line, "state", SPAN("done"));
+		log_end(&line);
+	}
+}

@@ -1,0 +1,64 @@
+#include "receiver/dispatch/budget.h"
+
+#include "receiver/base/error.h"
+
+#define TOKEN NS_PER_S /* billionths */
+
+static void
+refill(struct budget *budget, int64_t now_ns)
+{
+	int64_t elapsed = now_ns - budget->at_ns;
+	if (elapsed <= 0) {
+		return;
+	}
+	int64_t most = budget->burst * TOKEN;
+	int64_t more;
+	bool full = __builtin_mul_overflow(elapsed, budget->rate, &more);
+	if (!full && more < 1000) {
+		return; /* less than a billionth: let it gather */
+	}
+	full = full || __builtin_add_overflow(budget->level, more / 1000, &more);
+	budget->level = full || more > most ? most : more;
+	budget->at_ns = now_ns;
+}
+
+void
+budget_init(struct budget *budget, int64_t rate, int64_t burst, int64_t now_ns)
+{
+	*budget = (struct budget){ rate, burst, burst * TOKEN, now_ns };
+}
+
+void
+budget_change(struct budget *budget, int64_t rate, int64_t burst, int64_t now_ns)
+{
+	refill(budget, now_ns);
+	budget->rate = rate;
+	budget->burst = burst;
+	budget->level = budget->level < burst * TOKEN ? budget->level : burst * TOKEN;
+}
+
+bool
+budget_has(struct budget *budget, int64_t now_ns)
+{
+	refill(budget, now_ns);
+	return budget->level >= TOKEN;
+}
+
+void
+budget_take(struct budget *budget, int64_t now_ns)
+{
+	refill(budget, now_ns);
+	ALWAYS(budget->level >= TOKEN, "budget-token");
+	budget->level -= TOKEN;
+}
+
+int64_t
+budget_when(struct budget *budget, int64_t now_ns)
+{
+	refill(budget, now_ns);
+	if (budget->level >= TOKEN) {
+		return now_ns;
+	}
+	int64_t missing = TOKEN - budget->level;
+	return now_ns + (missing * 1000 + budget->rate - 1) / budget->rate;
+}

@@ -1,0 +1,19 @@
+/* Worker threads, started on demand: each makes one call at a time. How many there can be is decided by the slots.
+ * Threads: workers_push() from any thread; the rest on main. */
+#ifndef HOOKLATCH_DISPATCH_WORKERS_H
+#define HOOKLATCH_DISPATCH_WORKERS_H
+
+#include "receiver/dispatch/attempt.h"
+
+struct workers;
+
+bool workers_create(struct workers **ret, struct store *store, struct error *err) MUST_CHECK;
+/* Takes the call. When no thread can be started the call waits for one that becomes free. */
+void workers_push(struct workers *workers, struct call *call);
+int64_t workers_running(const struct workers *workers); /* calls that wait or run */
+/* Tells all running handlers to end: politely, or at once. */
+void workers_end(struct workers *workers, bool at_once);
+/* After the last call has ended. Takes NULL. */
+void workers_destroy(struct workers *workers);
+
+#endif

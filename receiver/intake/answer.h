@@ -1,0 +1,20 @@
+/* Answers: each has its word as a header and in a JSON body, because providers show it in their dashboards. */
+#ifndef HOOKLATCH_INTAKE_ANSWER_H
+#define HOOKLATCH_INTAKE_ANSWER_H
+
+#include "receiver/config/config.h"
+#include "receiver/model/event.h"
+#include "receiver/model/result.h"
+#include "receiver/net/http.h"
+
+struct answer {
+	enum result result;
+	const struct source *source; /* NULL: before a source was found */
+	const struct event *event;   /* NULL: none */
+	const char *state;           /* of a duplicate */
+	const char *reason;          /* of malformed; static */
+};
+
+void answer_send(struct http_exchange *exchange, const struct answer *answer) ON_THREAD(net_thread);
+
+#endif

@@ -1,0 +1,242 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "receiver/base/clock.h"
+#include "receiver/base/thread.h"
+#include "receiver/log/log.h"
+
+#define LOG_STOP_WAIT_S 1
+#define LOG_RETRY_NS    (100 * NS_PER_MS) /* after a sink that refused */
+
+static const struct thread_role log_thread = { "log" };
+
+/* Two halves that change places: callers fill one while the thread writes the other. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t filled;
+	pthread_cond_t ended;
+	char *filling;
+	size_t size;
+	bool running;
+	bool stopping;
+	bool gone;
+	bool reopen;
+	char *file;
+	int fd;
+	pthread_t thread;
+} sink = { .lock = PTHREAD_MUTEX_INITIALIZER,
+	   .filled = PTHREAD_COND_INITIALIZER,
+	   .ended = PTHREAD_COND_INITIALIZER,
+	   .fd = STDERR_FILENO };
+
+static atomic_int current_level = LOG_INFO;
+static atomic_int current_format = LOG_JSON;
+static atomic_llong drops;
+
+bool
+log_on(enum log_level level)
+{
+	return (int)level >= atomic_load_explicit(&current_level, memory_order_relaxed);
+}
+
+void
+log_set_level(enum log_level level)
+{
+	atomic_store_explicit(&current_level, (int)level, memory_order_relaxed);
+}
+
+enum log_format
+log_current_format(void)
+{
+	return atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_TEXT ? LOG_TEXT
+	                                                                               : LOG_JSON;
+}
+
+int64_t
+log_drops(void)
+{
+	return atomic_load_explicit(&drops, memory_order_relaxed);
+}
+
+/* All of it, or false: a sink that blocks is waited for, one that fails is not. */
+static bool
+write_all(int fd, const char *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t wrote = write(fd, data, size);
+		if (wrote > 0) {
+			data += wrote;
+			size -= (size_t)wrote;
+		} else if (wrote < 0 && errno == EAGAIN) {
+			struct pollfd ready = { .fd = fd, .events = POLLOUT };
+			(void)poll(&ready, 1, -1);
+		} else if (wrote < 0 && errno != EINTR) {
+			return false;
+		}
+	}
+	return true;
+}
+
+void
+log_write_line(const char *data, size_t size)
+{
+	(void)pthread_mutex_lock(&sink.lock);
+	if (!sink.running) {
+		(void)write_all(sink.fd, data, size);
+	} else if (LOG_RING_BYTES / 2 - sink.size < size) {
+		(void)atomic_fetch_add_explicit(&drops, 1, memory_order_relaxed);
+	} else {
+		memcpy(sink.filling + sink.size, data, size);
+		sink.size += size;
+		if (sink.size == size) {
+			(void)pthread_cond_signal(&sink.filled);
+		}
+	}
+	(void)pthread_mutex_unlock(&sink.lock);
+}
+
+static size_t
+count_lines(const char *data, size_t size)
+{
+	size_t lines = 0;
+	for (size_t i = 0; i < size; i++) {
+		lines += data[i] == '\n' ? 1 : 0;
+	}
+	return lines;
+}
+
+static int
+open_file(const char *file)
+{
+	return open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+}
+
+/* Only the log thread changes the descriptor once it runs. */
+static void
+reopen_file(void)
+{
+	int fd = open_file(sink.file);
+	if (fd < 0) {
+		struct error err;
+		(void)error_system(&err, "cannot reopen the log file %s; the old one goes on",
+		                   sink.file);
+		struct log_line line;
+		log_begin(&line, LOG_ERROR, "log.reopen_failed", "the log file cannot be reopened");
+		log_error(&line, &err);
+		log_end(&line);
+		return;
+	}
+	(void)close(sink.fd);
+	sink.fd = fd;
+}
+
+static void
+log_run(void *context)
+{
+	(void)context;
+	char *writing = memory_need(LOG_RING_BYTES / 2);
+	for (;;) {
+		(void)pthread_mutex_lock(&sink.lock);
+		while (sink.size == 0 && !sink.stopping && !sink.reopen) {
+			(void)pthread_cond_wait(&sink.filled, &sink.lock);
+		}
+		char *full = sink.filling;
+		size_t size = sink.size;
+		bool reopen = sink.reopen;
+		bool stopping = sink.stopping;
+		sink.filling = writing;
+		sink.size = 0;
+		sink.reopen = false;
+		writing = full;
+		(void)pthread_mutex_unlock(&sink.lock);
+		if (reopen &&
+		    sink.file !=
+		            NULL) { /* what waited belongs to the old file or to the new: both are right */
+			reopen_file();
+		}
+		if (!write_all(sink.fd, writing, size)) {
+			(void)atomic_fetch_add_explicit(&drops,
+			                                (long long)count_lines(writing, size),
+			                                memory_order_relaxed);
+			struct timespec pause = { 0, LOG_RETRY_NS };
+			(void)nanosleep(&pause, NULL);
+		}
+		if (stopping && size == 0) {
+			break;
+		}
+	}
+	free(writing);
+	(void)pthread_mutex_lock(&sink.lock);
+	sink.gone = true;
+	(void)pthread_cond_signal(&sink.ended);
+	(void)pthread_mutex_unlock(&sink.lock);
+}
+
+bool
+log_start(enum log_format format, enum log_level level, const char *file, struct error *err)
+{
+	if (file != NULL) {
+		int fd = open_file(file);
+		if (fd < 0) {
+			return error_system(err, "cannot open the log file %s", file);
+		}
+		sink.fd = fd;
+		sink.file = memory_text(file);
+	}
+	atomic_store(&current_format, (int)format);
+	log_set_level(level);
+	sink.filling = memory_need(LOG_RING_BYTES / 2);
+	sink.running = true;
+	sink.stopping = false;
+	sink.gone = false;
+	if (!thread_start(&sink.thread, &log_thread, log_run, NULL, err)) {
+		sink.running = false;
+		return false;
+	}
+	return true;
+}
+
+void
+log_reopen(void)
+{
+	(void)pthread_mutex_lock(&sink.lock);
+	sink.reopen = true;
+	(void)pthread_cond_signal(&sink.filled);
+	(void)pthread_mutex_unlock(&sink.lock);
+}
+
+void
+log_stop(void)
+{
+	(void)pthread_mutex_lock(&sink.lock);
+	if (!sink.running) {
+		(void)pthread_mutex_unlock(&sink.lock);
+		return;
+	}
+	sink.stopping = true;
+	(void)pthread_cond_signal(&sink.filled);
+	struct timespec until;
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += LOG_STOP_WAIT_S;
+	while (!sink.gone && pthread_cond_timedwait(&sink.ended, &sink.lock, &until) == 0) {
+	}
+	bool gone = sink.gone;
+	if (gone) {
+		sink.running = false;
+		free(sink.filling);
+		sink.filling = NULL;
+	}
+	(void)pthread_mutex_unlock(&sink.lock);
+	if (gone) {
+		(void)pthread_join(sink.thread, NULL);
+	} else {
+		(void)pthread_detach(sink.thread); /* its sink blocks: leave it */
+	}
+}

@@ -1,0 +1,795 @@
+/* A connection's life:
+ *
+ *   handshake ─▶ idle ─▶ head ─▶ body ─▶ wait ─▶ write ─▶ idle …
+ *                          │      │ ▲               └─▶ linger ─▶ closed   (the answer came before the request's end)
+ *                          │      ▼ │
+ *                          │    paused (no memory for the body)
+ *                          └─▶ write (refused by its head alone)
+ *
+ * Each state has one deadline. connection_run() goes on until it would block, or has had its turn. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+
+#include "receiver/base/clock.h"
+#include "receiver/metrics/metrics.h"
+#include "receiver/net/net_priv.h"
+
+static void run(struct connection *c) ON_THREAD(net_thread);
+
+/* --- events and deadlines --- */
+
+static struct timeval
+timeval_of(int64_t ns)
+{
+	return (struct timeval){ .tv_sec = (time_t)(ns / NS_PER_S),
+		                 .tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US) };
+}
+
+static void
+on_ready(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	thread_is(&net_thread);
+	run(argument);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *argument);
+
+static void
+watch(struct connection *c, short what)
+{
+	(void)event_del(&c->event);
+	if (what != 0) {
+		(void)event_assign(&c->event, c->loop->base, c->fd, what, on_ready, c);
+		(void)event_add(&c->event, NULL);
+	}
+}
+
+static void
+set_deadline(struct connection *c, int64_t ns)
+{
+	(void)event_del(&c->timer);
+	if (ns > 0) {
+		struct timeval timeout = timeval_of(ns);
+		(void)event_add(&c->timer, &timeout);
+	}
+}
+
+static void
+enter(struct connection *c, enum connection_state state)
+{
+	const struct net_limits *limits = &c->loop->limits;
+	int64_t deadline_ns = 0;
+	switch (state) {
+	case CONNECTION_HANDSHAKE: deadline_ns = limits->handshake_timeout_ns; break;
+	case CONNECTION_IDLE:
+		deadline_ns = c->first ? limits->header_timeout_ns : limits->idle_timeout_ns;
+		break;
+	case CONNECTION_HEAD: deadline_ns = limits->header_timeout_ns; break;
+	case CONNECTION_BODY: deadline_ns = limits->body_timeout_ns; break;
+	case CONNECTION_PAUSED: deadline_ns = c->exchange->shown.patience_ns; break;
+	case CONNECTION_WAIT: break; /* the store answers, or the process ends */
+	case CONNECTION_WRITE: deadline_ns = NET_ANSWER_TIMEOUT_NS; break;
+	case CONNECTION_LINGER: deadline_ns = NET_LINGER_NS; break;
+	}
+	c->state = state;
+	set_deadline(c, deadline_ns);
+}
+
+/* --- bytes --- */
+
+enum io {
+	IO_GOOD,
+	IO_AGAIN, /* would block; the event is armed */
+	IO_ENDED,
+	IO_FAILED,
+};
+
+static enum io
+tls_result(struct connection *c, int code)
+{
+	switch (SSL_get_error(c->ssl, code)) {
+	case SSL_ERROR_WANT_READ: watch(c, EV_READ); return IO_AGAIN;
+	case SSL_ERROR_WANT_WRITE: watch(c, EV_WRITE); return IO_AGAIN;
+	case SSL_ERROR_ZERO_RETURN: return IO_ENDED;
+	default: ERR_clear_error(); return IO_FAILED;
+	}
+}
+
+static enum io
+read_some(struct connection *c, char *data, size_t room, size_t *got)
+{
+	if (c->ssl != NULL) {
+		ERR_clear_error();
+		int size = SSL_read(c->ssl, data, room > INT32_MAX ? INT32_MAX : (int)room);
+		if (size <= 0) {
+			return tls_result(c, size);
+		}
+		*got = (size_t)size;
+		return IO_GOOD;
+	}
+	ssize_t size;
+	do {
+		size = recv(c->fd, data, room, 0);
+	} while (size < 0 && errno == EINTR);
+	if (size > 0) {
+		*got = (size_t)size;
+		return IO_GOOD;
+	}
+	if (size < 0 && errno == EAGAIN) {
+		watch(c, EV_READ);
+		return IO_AGAIN;
+	}
+	return size == 0 ? IO_ENDED : IO_FAILED;
+}
+
+static enum io
+write_some(struct connection *c, const char *data, size_t size, size_t *wrote)
+{
+	if (c->ssl != NULL) {
+		ERR_clear_error();
+		int done = SSL_write(c->ssl, data, size > INT32_MAX ? INT32_MAX : (int)size);
+		if (done <= 0) {
+			return tls_result(c, done);
+		}
+		*wrote = (size_t)done;
+		return IO_GOOD;
+	}
+	ssize_t done;
+	do {
+		done = send(c->fd, data, size, MSG_NOSIGNAL);
+	} while (done < 0 && errno == EINTR);
+	if (done >= 0) {
+		*wrote = (size_t)done;
+		return IO_GOOD;
+	}
+	if (errno == EAGAIN) {
+		watch(c, EV_WRITE);
+		return IO_AGAIN;
+	}
+	return IO_FAILED;
+}
+
+/* --- life --- */
+
+void
+connection_open(struct net_loop *loop, struct listener *listener, int fd,
+                const struct http_peer *peer, bool counted)
+{
+	struct connection *c = memory_need(sizeof(*c));
+	c->loop = loop;
+	c->listener = listener;
+	c->fd = fd;
+	c->peer = *peer;
+	c->counted = counted;
+	c->first = true;
+	buffer_init(&c->in, (size_t)HTTP1_FIELDS_MOST * 65536);
+	buffer_init(&c->out, 1024 * 1024 * 1024);
+	(void)event_assign(&c->event, loop->base, fd, EV_READ, on_ready, c);
+	(void)event_assign(&c->timer, loop->base, -1, 0, on_deadline, c);
+	TAILQ_INSERT_TAIL(&loop->open, c, link);
+	if (listener->tls != NULL) {
+		c->ssl = tls_new(listener->tls);
+		if (c->ssl == NULL || SSL_set_fd(c->ssl, fd) != 1) {
+			connection_close(c);
+			return;
+		}
+		SSL_set_accept_state(c->ssl);
+		enter(c, CONNECTION_HANDSHAKE);
+	} else {
+		enter(c, CONNECTION_IDLE);
+	}
+	run(c);
+}
+
+static void
+ON_THREAD(net_thread) leave_paused(struct connection *c)
+{
+	if (c->state == CONNECTION_PAUSED) {
+		TAILQ_REMOVE(&c->loop->paused, c, paused_link);
+		(void)atomic_fetch_sub(&c->loop->net->paused, 1);
+	}
+}
+
+static void
+ON_THREAD(net_thread) exchange_free(struct connection *c)
+{
+	struct exchange *exchange = c->exchange;
+	if (exchange == NULL) {
+		return;
+	}
+	c->exchange = NULL;
+	if (exchange->announced && !exchange->answered) {
+		const struct http_service *service = &c->loop->net->service;
+		service->gone(service->context, &exchange->shown);
+	}
+	net_memory_release(c->loop->net, exchange->shown.reserved);
+	buffer_finish(&exchange->shown.body);
+	free(exchange->head_block);
+	free(exchange);
+}
+
+void
+connection_close(struct connection *c)
+{
+	leave_paused(c);
+	exchange_free(c);
+	(void)event_del(&c->event);
+	(void)event_del(&c->timer);
+	if (c->ssl != NULL) {
+		SSL_free(c->ssl);
+	}
+	(void)close(c->fd);
+	if (c->counted) {
+		addresses_remove(c->loop->net->addresses, &c->peer);
+	}
+	TAILQ_REMOVE(&c->loop->open, c, link);
+	(void)atomic_fetch_sub(&c->loop->net->connections, 1);
+	buffer_finish(&c->in);
+	buffer_finish(&c->out);
+	free(c);
+}
+
+/* --- answers --- */
+
+static const char *
+reason_phrase(int status)
+{
+	static const struct {
+		int status;
+		const char *phrase;
+	} phrases[] = { { 200, "OK" },
+		        { 201, "Created" },
+		        { 202, "Accepted" },
+		        { 204, "No Content" },
+		        { 400, "Bad Request" },
+		        { 401, "Unauthorized" },
+		        { 403, "Forbidden" },
+		        { 404, "Not Found" },
+		        { 405, "Method Not Allowed" },
+		        { 408, "Request Timeout" },
+		        { 409, "Conflict" },
+		        { 413, "Content Too Large" },
+		        { 415, "Unsupported Media Type" },
+		        { 431, "Request Header Fields Too Large" },
+		        { 500, "Internal Server Error" },
+		        { 503, "Service Unavailable" } };
+	for (size_t i = 0; i < COUNT(phrases); i++) {
+		if (phrases[i].status == status) {
+			return phrases[i].phrase;
+		}
+	}
+	return "Other";
+}
+
+/* RFC 9110 section 6.6.1, made once a second. */
+static const char *
+date_field(struct net_loop *loop)
+{
+	time_t now = (time_t)(clock_wall_ns() / NS_PER_S);
+	if (loop->date_s != (int64_t)now) {
+		static const char *const days[] = {
+			"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"
+		};
+		static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+			                              "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+		struct tm parts;
+		loop->date_s = (int64_t)now;
+		if (gmtime_r(&now, &parts) != NULL) {
+			(void)snprintf(loop->date, sizeof(loop->date),
+			               "%s, %02u %s %04u %02u:%02u:%02u GMT",
+			               days[(unsigned)parts.tm_wday % 7U],
+			               (unsigned)parts.tm_mday % 100U,
+			               months[(unsigned)parts.tm_mon % 12U],
+			               (unsigned)(parts.tm_year + 1900) % 10000U,
+			               (unsigned)parts.tm_hour % 100U,
+			               (unsigned)parts.tm_min % 100U,
+			               (unsigned)parts.tm_sec % 100U);
+		}
+	}
+	return loop->date;
+}
+
+void
+http_answer(struct http_exchange *shown, const struct http_response *response)
+{
+	struct exchange *exchange = CONTAINER(shown, struct exchange, shown);
+	struct connection *c = exchange->connection;
+	ALWAYS(exchange->announced && !exchange->answered, "one-answer");
+	exchange->answered = true;
+	c->early = !http1_body_ended(&exchange->body);
+	c->close_after = response->close || c->early || !exchange->head.keep_alive ||
+	                 atomic_load(&c->loop->net->stopping);
+	bool bodiless = response->status == 204;
+	bool head_only = span_equal(shown->method, SPAN("HEAD"));
+	struct buffer *out = &c->out;
+	buffer_format(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", response->status,
+	              reason_phrase(response->status), date_field(c->loop));
+	if (!bodiless) {
+		if (response->content_type != NULL) {
+			buffer_format(out, "Content-Type: %s\r\n", response->content_type);
+		}
+		buffer_format(out, "Content-Length: %zu\r\n", response->body.size);
+	}
+	buffer_text(out, response->fields == NULL ? "" : response->fields);
+	buffer_text(out, c->close_after ? "Connection: close\r\n\r\n" : "\r\n");
+	if (!bodiless && !head_only) {
+		buffer_span(out, response->body);
+	}
+	bool waiting = c->state == CONNECTION_WAIT;
+	leave_paused(c);
+	enter(c, CONNECTION_WRITE);
+	if (waiting) { /* called from outside run() */
+		run(c);
+	}
+}
+
+/* Tells the service that net cannot go on; it answers at once. */
+static void
+ON_THREAD(net_thread) refuse(struct connection *c, enum http_refusal refusal)
+{
+	struct exchange *exchange = c->exchange;
+	const struct http_service *service = &c->loop->net->service;
+	exchange->announced = true;
+	leave_paused(c);
+	c->state =
+		CONNECTION_HEAD; /* so that http_answer() does not run the connection from here */
+	service->refused(service->context, &exchange->shown, refusal);
+	ALWAYS(exchange->answered, "refusal-answered");
+}
+
+/* --- states --- */
+
+static bool
+ON_THREAD(net_thread) run_handshake(struct connection *c)
+{
+	ERR_clear_error();
+	int code = SSL_do_handshake(c->ssl);
+	if (code == 1) {
+		enter(c, CONNECTION_IDLE);
+		return true;
+	}
+	if (tls_result(c, code) != IO_AGAIN) {
+		metrics_add(METRIC_HANDSHAKES_FAILED, 1);
+		connection_close(c);
+	}
+	return false;
+}
+
+static struct exchange *
+exchange_begin(struct connection *c)
+{
+	struct exchange *exchange = malloc(sizeof(*exchange));
+	if (exchange == NULL) {
+		return NULL;
+	}
+	memset(&exchange->shown, 0, sizeof(exchange->shown));
+	http1_head_init(&exchange->head);
+	exchange->body.state = HTTP1_CHUNK_SIZE;
+	exchange->head_block = NULL;
+	exchange->connection = c;
+	exchange->limit = 0;
+	exchange->announced = false;
+	exchange->answered = false;
+	exchange->continue_sent = false;
+	exchange->shown.loop = c->loop;
+	exchange->shown.peer = c->peer;
+	exchange->shown.proxies = c->listener->proxies.count == 0 ? NULL : &c->listener->proxies;
+	exchange->shown.length = -1;
+	exchange->shown.patience_ns = NET_PATIENCE_NS;
+	c->exchange = exchange;
+	c->first = false;
+	c->early = false;
+	return exchange;
+}
+
+/* Makes what has been parsed visible to the service; the head's bytes get a block of their own. */
+static bool
+ON_THREAD(net_thread) show_head(struct connection *c)
+{
+	struct exchange *exchange = c->exchange;
+	struct http1_head *head = &exchange->head;
+	size_t size = head->size == 0 ? head->line : head->size;
+	exchange->head_block = malloc(size + 1);
+	if (exchange->head_block == NULL) {
+		return false;
+	}
+	const char *data = exchange->head_block;
+	memcpy(exchange->head_block, c->in.data, size);
+	exchange->head_block[size] = '\0';
+	struct http_exchange *shown = &exchange->shown;
+	shown->has_request_line = head->has_request_line;
+	if (head->has_request_line) {
+		shown->method = http1_slice_span(head->method, data);
+		shown->path = http1_slice_span(head->path, data);
+		shown->query = http1_slice_span(head->query, data);
+	}
+	shown->fields = http1_head_fields(head, data, exchange->fields);
+	shown->wrong = head->wrong;
+	shown->received_ns = clock_wall_ns();
+	return true;
+}
+
+static bool
+ON_THREAD(net_thread) head_done(struct connection *c)
+{
+	struct exchange *exchange = c->exchange;
+	struct http_exchange *shown = &exchange->shown;
+	const struct http_service *service = &c->loop->net->service;
+	http1_body_init(&exchange->body, &exchange->head);
+	shown->length = exchange->head.chunked ? -1 : exchange->head.length;
+	buffer_consume(&c->in, exchange->head.size);
+	exchange->limit = (size_t)c->loop->limits.body;
+	exchange->announced = true;
+	if (service->head(service->context, shown, &exchange->limit) == HTTP_ANSWERED) {
+		ALWAYS(exchange->answered, "head-answered");
+		return true;
+	}
+	buffer_init(&shown->body, exchange->limit);
+	enter(c, CONNECTION_BODY);
+	return true;
+}
+
+/* Parses what is there; true when the state has changed. */
+static bool
+ON_THREAD(net_thread) parse_head(struct connection *c)
+{
+	if (c->in.size == 0) {
+		return false;
+	}
+	if (c->exchange == NULL) {
+		if (exchange_begin(c) == NULL) {
+			connection_close(c);
+			return true;
+		}
+		enter(c, CONNECTION_HEAD);
+	}
+	const struct net_limits *limits = &c->loop->limits;
+	struct http1_head *head = &c->exchange->head;
+	enum http1_status status =
+		http1_head_parse(head, c->in.data, c->in.size, (size_t)limits->headers,
+	                         (size_t)limits->header_count);
+	if (status == HTTP1_MORE) {
+		return false;
+	}
+	if (!show_head(c)) {
+		connection_close(c);
+		return true;
+	}
+	switch (status) {
+	case HTTP1_DONE: return head_done(c);
+	case HTTP1_TOO_LARGE: refuse(c, HTTP_HEADERS_TOO_LARGE); return true;
+	case HTTP1_BAD: refuse(c, HTTP_MALFORMED); return true;
+	case HTTP1_MORE: break;
+	}
+	return false;
+}
+
+/* True: go on in the (maybe new) state. False: wait, or the connection is gone. */
+static bool
+ON_THREAD(net_thread) run_head(struct connection *c, size_t *turn)
+{
+	if (parse_head(c)) {
+		return true;
+	}
+	if (!buffer_reserve(&c->in, NET_READ_BYTES)) {
+		connection_close(c);
+		return false;
+	}
+	size_t got = 0;
+	switch (read_some(c, c->in.data + c->in.size, NET_READ_BYTES, &got)) {
+	case IO_GOOD:
+		c->in.size += got;
+		*turn += got;
+		return true;
+	case IO_AGAIN:
+		if (c->in.size == 0) { /* an idle connection keeps no buffer */
+			buffer_finish(&c->in);
+		}
+		if (c->state == CONNECTION_IDLE && atomic_load(&c->loop->net->stopping)) {
+			connection_close(c);
+		}
+		return false;
+	case IO_ENDED:
+	case IO_FAILED: connection_close(c); return false;
+	}
+	return false;
+}
+
+static void
+ON_THREAD(net_thread) pause_for_memory(struct connection *c)
+{
+	watch(c, 0);
+	enter(c, CONNECTION_PAUSED);
+	TAILQ_INSERT_TAIL(&c->loop->paused, c, paused_link);
+	(void)atomic_fetch_add(&c->loop->net->paused, 1);
+}
+
+/* Room for `more` bytes of body, from the budget and from malloc. False: the state has changed. */
+static bool
+ON_THREAD(net_thread) body_room(struct connection *c, size_t more)
+{
+	struct http_exchange *shown = &c->exchange->shown;
+	size_t wanted = shown->body.size + more;
+	if (shown->length >= 0) {
+		wanted = (size_t)shown->length; /* all of it at once */
+	} else if (wanted > shown->reserved && wanted < 2 * shown->reserved) {
+		wanted = 2 * shown->reserved < c->exchange->limit ? 2 * shown->reserved
+		                                                  : c->exchange->limit;
+	}
+	if (wanted > shown->reserved) {
+		if (!net_memory_take(c->loop->net, wanted - shown->reserved,
+		                     wanted > HTTP_SMALL_BODY)) {
+			pause_for_memory(c);
+			return false;
+		}
+		shown->reserved = wanted;
+	}
+	if (!buffer_reserve(&shown->body, wanted - shown->body.size)) {
+		refuse(c, HTTP_OVERLOADED);
+		return false;
+	}
+	return true;
+}
+
+static void
+ON_THREAD(net_thread) body_arrived(struct connection *c, struct span piece)
+{
+	struct http_exchange *shown = &c->exchange->shown;
+	if (shown->streaming && piece.size > 0) {
+		const struct http_service *service = &c->loop->net->service;
+		service->piece(service->context, shown, piece);
+	}
+}
+
+static bool
+ON_THREAD(net_thread) body_done(struct connection *c)
+{
+	const struct http_service *service = &c->loop->net->service;
+	struct http_exchange *shown = &c->exchange->shown;
+	watch(c, 0);
+	c->state = CONNECTION_BODY; /* an answer from inside request() is written by run() */
+	service->request(service->context, shown);
+	if (c->exchange->answered) {
+		return true;
+	}
+	enter(c, CONNECTION_WAIT);
+	return false;
+}
+
+/* Takes what `in` has. True: the state has changed. */
+static bool
+ON_THREAD(net_thread) body_from_buffer(struct connection *c, bool *changed)
+{
+	struct exchange *exchange = c->exchange;
+	*changed = false;
+	while (c->in.size > 0 && !http1_body_ended(&exchange->body)) {
+		size_t direct = http1_body_direct(&exchange->body);
+		size_t most = direct > 0 && direct < c->in.size ? direct : c->in.size;
+		if (direct > exchange->limit - exchange->shown.body.size) {
+			refuse(c, HTTP_BODY_TOO_LARGE);
+			return true;
+		}
+		if (direct > 0 && !body_room(c, most)) {
+			return true;
+		}
+		size_t consumed = 0;
+		struct span piece;
+		enum http1_status status =
+			http1_body_take(&exchange->body, c->in.data, c->in.size, &consumed, &piece);
+		if (status == HTTP1_BAD || status == HTTP1_TOO_LARGE) {
+			exchange->shown.wrong = exchange->body.wrong;
+			refuse(c, status == HTTP1_BAD ? HTTP_MALFORMED : HTTP_HEADERS_TOO_LARGE);
+			return true;
+		}
+		buffer_span(&exchange->shown.body, piece);
+		body_arrived(c, piece);
+		buffer_consume(&c->in, consumed);
+	}
+	return false;
+}
+
+static bool
+ON_THREAD(net_thread) send_continue(struct connection *c)
+{
+	/* RFC 9110 section 10.1.1; not when the body is already on its way. */
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct exchange *exchange = c->exchange;
+	if (!exchange->head.expect_continue || exchange->continue_sent) {
+		return true;
+	}
+	exchange->continue_sent = true;
+	if (c->in.size > 0 || http1_body_ended(&exchange->body)) {
+		return true;
+	}
+	size_t wrote = 0;
+	if (write_some(c, text, sizeof(text) - 1, &wrote) != IO_GOOD || wrote != sizeof(text) - 1) {
+		connection_close(c); /* a socket that has no room for 25 bytes */
+		return false;
+	}
+	return true;
+}
+
+static bool
+ON_THREAD(net_thread) run_body(struct connection *c, size_t *turn)
+{
+	struct exchange *exchange = c->exchange;
+	bool changed;
+	if (!send_continue(c)) {
+		return false;
+	}
+	if (body_from_buffer(c, &changed)) {
+		return c->state != CONNECTION_PAUSED;
+	}
+	if (http1_body_ended(&exchange->body)) {
+		return body_done(c);
+	}
+	size_t direct = http1_body_direct(&exchange->body);
+	char *into;
+	size_t room;
+	if (direct > 0 && exchange->shown.length >= 0) { /* straight into its place */
+		if (!body_room(c, direct)) {
+			return c->state != CONNECTION_PAUSED;
+		}
+		into = exchange->shown.body.data + exchange->shown.body.size;
+		room = direct;
+	} else {
+		if (!buffer_reserve(&c->in, NET_READ_BYTES)) {
+			connection_close(c);
+			return false;
+		}
+		into = c->in.data + c->in.size;
+		room = NET_READ_BYTES;
+	}
+	size_t got = 0;
+	switch (read_some(c, into, room, &got)) {
+	case IO_GOOD: break;
+	case IO_AGAIN: return false;
+	case IO_ENDED:
+	case IO_FAILED: connection_close(c); return false;
+	}
+	*turn += got;
+	if (into == c->in.data + c->in.size) {
+		c->in.size += got;
+	} else {
+		exchange->shown.body.size += got;
+		http1_body_took(&exchange->body, got);
+		body_arrived(c, (struct span){ into, got });
+	}
+	return true;
+}
+
+static bool
+ON_THREAD(net_thread) run_write(struct connection *c)
+{
+	while (c->sent < c->out.size) {
+		size_t wrote = 0;
+		switch (write_some(c, c->out.data + c->sent, c->out.size - c->sent, &wrote)) {
+		case IO_GOOD: c->sent += wrote; break;
+		case IO_AGAIN: return false;
+		case IO_ENDED:
+		case IO_FAILED: connection_close(c); return false;
+		}
+	}
+	buffer_finish(&c->out);
+	c->sent = 0;
+	exchange_free(c);
+	if (!c->close_after) {
+		enter(c, CONNECTION_IDLE);
+		return true;
+	}
+	if (c->ssl != NULL) {
+		(void)SSL_shutdown(c->ssl);
+		ERR_clear_error();
+	}
+	(void)shutdown(c->fd, SHUT_WR);
+	if (!c->early) {
+		connection_close(c);
+		return false;
+	}
+	enter(c, CONNECTION_LINGER);
+	return true;
+}
+
+/* Reads past TLS: what comes now is thrown away. */
+static bool
+ON_THREAD(net_thread) run_linger(struct connection *c)
+{
+	char data[NET_READ_BYTES / 2];
+	for (;;) {
+		ssize_t size = recv(c->fd, data, sizeof(data), 0);
+		if (size < 0 && errno == EINTR) {
+			continue;
+		}
+		if (size < 0 && errno == EAGAIN) {
+			watch(c, EV_READ);
+			return false;
+		}
+		c->lingered += size < 0 ? 0 : (size_t)size;
+		if (size <= 0 || c->lingered > NET_LINGER_MOST_BYTES) {
+			connection_close(c);
+			return false;
+		}
+	}
+}
+
+static void
+ON_THREAD(net_thread) run(struct connection *c)
+{
+	size_t turn = 0;
+	bool go_on = true;
+	while (go_on) {
+		if (turn >
+		    NET_TURN_BYTES) { /* the others first; this one again when the loop comes round */
+			watch(c, EV_READ);
+			event_active(&c->event, EV_READ, 1);
+			return;
+		}
+		switch (c->state) {
+		case CONNECTION_HANDSHAKE: go_on = run_handshake(c); break;
+		case CONNECTION_IDLE:
+		case CONNECTION_HEAD: go_on = run_head(c, &turn); break;
+		case CONNECTION_BODY: go_on = run_body(c, &turn); break;
+		case CONNECTION_WRITE: go_on = run_write(c); break;
+		case CONNECTION_LINGER: go_on = run_linger(c); break;
+		case CONNECTION_PAUSED:
+		case CONNECTION_WAIT: go_on = false; break;
+		}
+	}
+}
+
+void
+connection_resume(struct connection *c)
+{
+	leave_paused(c);
+	enter(c, CONNECTION_BODY); /* the pause did not count against body_timeout */
+	run(c);
+}
+
+void
+connection_stop(struct connection *c)
+{
+	if (c->state == CONNECTION_IDLE) {
+		run(c); /* what has arrived by now is still taken */
+	}
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	thread_is(&net_thread);
+	struct connection *c = argument;
+	switch (c->state) {
+	case CONNECTION_HEAD:
+		if (c->exchange->head_block == NULL && !show_head(c)) {
+			connection_close(c);
+			return;
+		}
+		refuse(c, HTTP_TIMEOUT);
+		run(c);
+		return;
+	case CONNECTION_BODY:
+		refuse(c, HTTP_TIMEOUT);
+		run(c);
+		return;
+	case CONNECTION_PAUSED:
+		refuse(c, HTTP_OVERLOADED);
+		run(c);
+		return;
+	case CONNECTION_HANDSHAKE:
+	case CONNECTION_IDLE:
+	case CONNECTION_WRITE:
+	case CONNECTION_LINGER:
+	case CONNECTION_WAIT: connection_close(c); return;
+	}
+}

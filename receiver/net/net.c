@@ -1,0 +1,590 @@
+#include "receiver/net/net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "receiver/log/log.h"
+#include "receiver/net/net_priv.h"
+
+#define LISTEN_BACKLOG     4096
+#define INHERITED_FIRST_FD 3 /* SD_LISTEN_FDS_START */
+#define INHERITED_MOST     NET_LISTENERS_MOST
+
+struct thread_role net_thread = { "net" };
+
+static int inherited[INHERITED_MOST];
+static size_t inherited_count;
+
+void
+net_inherit(void)
+{
+	const char *pid = getenv("LISTEN_PID");
+	const char *count = getenv("LISTEN_FDS");
+	int64_t wanted_pid;
+	int64_t wanted;
+	inherited_count = 0;
+	if (pid != NULL && count != NULL && span_number(span_of(pid), &wanted_pid) &&
+	    wanted_pid == getpid() && span_number(span_of(count), &wanted)) {
+		for (int i = 0; i < wanted && i < INHERITED_MOST; i++) {
+			inherited[inherited_count++] = INHERITED_FIRST_FD + i;
+			(void)fcntl(INHERITED_FIRST_FD + i, F_SETFD, FD_CLOEXEC);
+		}
+	}
+	(void)unsetenv("LISTEN_PID");
+	(void)unsetenv("LISTEN_FDS");
+	(void)unsetenv("LISTEN_FDNAMES");
+}
+
+size_t
+net_inherited_left(void)
+{
+	return inherited_count;
+}
+
+static bool
+same_address(const struct address *wanted, const struct address *got)
+{
+	if (wanted->socket.ss_family != got->socket.ss_family) {
+		return false;
+	}
+	struct address any_port = *got;
+	if (wanted->socket.ss_family == AF_INET) {
+		struct sockaddr_in name;
+		memcpy(&name, &wanted->socket, sizeof(name));
+		if (name.sin_port == 0) { /* port 0: any will do */
+			memcpy(&name, &any_port.socket, sizeof(name));
+			name.sin_port = 0;
+			memcpy(&any_port.socket, &name, sizeof(name));
+		}
+	}
+	struct buffer a;
+	struct buffer b;
+	buffer_init(&a, 512);
+	buffer_init(&b, 512);
+	address_text(wanted, &a);
+	address_text(&any_port, &b);
+	bool same = span_equal(buffer_view(&a), buffer_view(&b));
+	buffer_finish(&a);
+	buffer_finish(&b);
+	return same;
+}
+
+/* The descriptor that was handed over for this address, or -1. */
+static int
+take_inherited(const struct address *address)
+{
+	for (size_t i = 0; i < inherited_count; i++) {
+		struct address got = { 0 };
+		got.size = sizeof(got.socket);
+		if (getsockname(inherited[i], (struct sockaddr *)&got.socket, &got.size) == 0 &&
+		    same_address(address, &got)) {
+			int fd = inherited[i];
+			inherited[i] = inherited[--inherited_count];
+			return fd;
+		}
+	}
+	return -1;
+}
+
+/* A socket file that nobody listens on is left from a life that was killed. */
+static bool
+clear_stale(const struct address *address, struct error *err)
+{
+	struct sockaddr_un name;
+	memcpy(&name, &address->socket, sizeof(name));
+	struct stat status;
+	if (lstat(name.sun_path, &status) != 0) {
+		return true;
+	}
+	if (!S_ISSOCK(status.st_mode)) {
+		return error_set(err, ERROR_REFUSED, "%s is there and is no socket", name.sun_path);
+	}
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool alive = fd >= 0 &&
+	             connect(fd, (const struct sockaddr *)&address->socket, address->size) == 0;
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	if (alive) {
+		return error_set(err, ERROR_REFUSED, "%s: another process listens there",
+		                 name.sun_path);
+	}
+	(void)unlink(name.sun_path);
+	return true;
+}
+
+static bool
+set_mode(const struct net_listen *listen_, struct error *err)
+{
+	struct sockaddr_un name;
+	memcpy(&name, &listen_->address.socket, sizeof(name));
+	if (chmod(name.sun_path, listen_->mode) != 0) {
+		return error_system(err, "cannot set the mode of %s", name.sun_path);
+	}
+	if (listen_->group != NULL) {
+		char space[4096];
+		struct group group;
+		struct group *found = NULL;
+		if (getgrnam_r(listen_->group, &group, space, sizeof(space), &found) != 0 ||
+		    found == NULL) {
+			return error_set(err, ERROR_INVALID, "there is no group %s",
+			                 listen_->group);
+		}
+		if (chown(name.sun_path, (uid_t)-1, group.gr_gid) != 0) {
+			return error_system(err, "cannot give %s to the group %s", name.sun_path,
+			                    listen_->group);
+		}
+	}
+	return true;
+}
+
+static bool
+open_socket(const struct net_listen *listen_, int *ret, struct error *err)
+{
+	const struct address *address = &listen_->address;
+	bool local = address->socket.ss_family == AF_UNIX;
+	if (local && !clear_stale(address, err)) {
+		return false;
+	}
+	int fd = socket(address->socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		return error_system(err, "cannot make a socket");
+	}
+	int on = 1;
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (address->socket.ss_family == AF_INET6) {
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	}
+	mode_t mask = umask(0177); /* a socket is nobody's before its mode is set */
+	bool good = bind(fd, (const struct sockaddr *)&address->socket, address->size) == 0;
+	(void)umask(mask);
+	if (!good) {
+		(void)error_system(err, "cannot bind");
+	} else if (local && !set_mode(listen_, err)) {
+		good = false;
+	} else if (listen(fd, LISTEN_BACKLOG) != 0) {
+		good = error_system(err, "cannot listen");
+	}
+	if (!good) {
+		(void)close(fd);
+		return false;
+	}
+	*ret = fd;
+	return true;
+}
+
+bool
+net_listen(struct net *net, const struct net_listen *listen_, struct error *err)
+{
+	ALWAYS(net->listener_count < NET_LISTENERS_MOST, "listeners");
+	struct listener *listener = &net->listeners[net->listener_count];
+	memset(listener, 0, sizeof(*listener));
+	struct buffer text;
+	buffer_init(&text, 512);
+	address_text(&listen_->address, &text);
+	char *name = buffer_steal(&text);
+	listener->fd = take_inherited(&listen_->address);
+	listener->inherited = listener->fd >= 0;
+	bool good = true;
+	if (listener->inherited) {
+		(void)fcntl(listener->fd, F_SETFL, fcntl(listener->fd, F_GETFL) | O_NONBLOCK);
+	} else {
+		good = open_socket(listen_, &listener->fd, err);
+	}
+	if (good && listen_->certificate != NULL) {
+		good = tls_open(&listener->tls, listen_->certificate, listen_->key, err);
+	}
+	if (!good) {
+		(void)error_prefix(err, "%s", name);
+		listener_close(listener);
+		free(name);
+		return false;
+	}
+	free(name);
+	listener->net = net;
+	listener->address.size = sizeof(listener->address.socket);
+	(void)getsockname(listener->fd, (struct sockaddr *)&listener->address.socket,
+	                  &listener->address.size);
+	struct network *networks = memory_need(listen_->proxy_count * sizeof(*networks));
+	for (size_t i = 0; i < listen_->proxy_count; i++) {
+		networks[i] = listen_->proxies[i];
+	}
+	listener->proxies = (struct http_proxies){ networks, listen_->proxy_count };
+	listener->only_proxies = listen_->only_proxies;
+	listener->loop = &net->loops[net->listener_count % net->loop_count];
+	net->listener_count++;
+	return true;
+}
+
+/* --- loops --- */
+
+static void
+ON_THREAD(net_thread) resume_paused(struct net_loop *loop)
+{
+	size_t waiting = 0;
+	struct connection *c;
+	TAILQ_FOREACH(c, &loop->paused, paused_link) {
+		waiting++;
+	}
+	while (waiting-- > 0 &&
+	       !TAILQ_EMPTY(&loop->paused)) { /* one that must wait on goes to the end */
+		connection_resume(TAILQ_FIRST(&loop->paused));
+	}
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	thread_is(&net_thread);
+	struct net_loop *loop = argument;
+	struct queue_item *item = queue_take(&loop->queue);
+	while (item != NULL) {
+		struct queue_item *next = item->next;
+		struct net_call *call = CONTAINER(item, struct net_call, item);
+		call->run(call);
+		item = next;
+	}
+	resume_paused(loop);
+	if (loop->ended) {
+		(void)event_base_loopbreak(loop->base);
+	}
+}
+
+static void
+loop_run(void *context)
+{
+	struct net_loop *loop = context;
+	(void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	thread_is(&net_thread);
+	while (!TAILQ_EMPTY(&loop->open)) {
+		connection_close(TAILQ_FIRST(&loop->open));
+	}
+	if (loop->net->service.ended != NULL) {
+		loop->net->service.ended(loop->net->service.context);
+	}
+	OPENSSL_thread_stop();
+}
+
+static bool
+loop_create(struct net *net, size_t index, struct error *err)
+{
+	struct net_loop *loop = &net->loops[index];
+	loop->net = net;
+	loop->index = index;
+	loop->limits = net->limits;
+	TAILQ_INIT(&loop->open);
+	TAILQ_INIT(&loop->paused);
+	loop->queue.fd = -1;
+	struct event_config *config = event_config_new();
+	if (config == NULL) {
+		return error_set(err, ERROR_MEMORY, "cannot make an event loop");
+	}
+	(void)event_config_set_flag(
+		config, EVENT_BASE_FLAG_NOLOCK); /* others come in through the queue alone */
+	loop->base = event_base_new_with_config(config);
+	event_config_free(config);
+	if (loop->base == NULL || !queue_init(&loop->queue, err)) {
+		return error_set(err, ERROR_MEMORY, "cannot make an event loop");
+	}
+	loop->wake =
+		event_new(loop->base, queue_fd(&loop->queue), EV_READ | EV_PERSIST, on_wake, loop);
+	if (loop->wake == NULL || event_add(loop->wake, NULL) != 0) {
+		return error_set(err, ERROR_MEMORY, "cannot make an event loop");
+	}
+	return true;
+}
+
+bool
+net_create(struct net **ret, size_t loops, const struct net_limits *limits,
+           const struct http_service *service, struct error *err)
+{
+	ALWAYS(loops > 0 && loops <= NET_LOOPS_MOST, "loops");
+	struct net *net = memory_need(sizeof(*net));
+	net->limits = *limits;
+	(void)pthread_mutex_init(&net->limits_lock, NULL);
+	net->service = *service;
+	net->loops = memory_need(loops * sizeof(*net->loops));
+	net->loop_count = loops;
+	atomic_store(&net->memory_most, limits->memory);
+	net->addresses = addresses_create();
+	net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (size_t i = 0; i < loops; i++) {
+		if (!loop_create(net, i, err)) {
+			net_destroy(net);
+			return false;
+		}
+	}
+	*ret = net;
+	return true;
+}
+
+bool
+net_start(struct net *net, struct error *err)
+{
+	for (size_t i = 0; i < net->listener_count; i++) {
+		if (!listener_watch(&net->listeners[i], err)) {
+			return false;
+		}
+	}
+	for (size_t i = 0; i < net->loop_count; i++) {
+		if (!thread_start(&net->loops[i].thread, &net_thread, loop_run, &net->loops[i],
+		                  err)) {
+			ALWAYS(i == 0,
+			       "net-threads"); /* half a group of loops is of no use, and nothing is lost yet */
+			return false;
+		}
+	}
+	net->started = true;
+	return true;
+}
+
+size_t
+net_listeners(const struct net *net)
+{
+	return net->listener_count;
+}
+
+void
+net_listener_text(const struct net *net, size_t index, struct buffer *out)
+{
+	const struct listener *listener = &net->listeners[index];
+	if (listener->address.socket.ss_family != AF_UNIX) {
+		buffer_text(out, listener->tls != NULL ? "https://" : "http://");
+	}
+	address_text(&listener->address, out);
+}
+
+void
+net_reload_certificates(struct net *net)
+{
+	for (size_t i = 0; i < net->listener_count; i++) {
+		struct tls *tls = net->listeners[i].tls;
+		struct error err;
+		bool changed = false;
+		if (tls == NULL) {
+			continue;
+		}
+		struct log_line line;
+		if (!tls_reload(tls, &changed, &err)) {
+			log_begin(&line, LOG_ERROR, "certificate.refused",
+			          "the new certificate is bad; the old one is kept");
+			log_error(&line, &err);
+			log_end(&line);
+		} else if (changed) {
+			log_begin(&line, LOG_INFO, "certificate.reloaded",
+			          "new connections get the new certificate");
+			log_text(&line, "file", span_of(tls_certificate(tls)));
+			log_end(&line);
+		}
+	}
+}
+
+struct limits_call {
+	struct net_call call;
+	struct net_loop *loop;
+	struct net_limits limits;
+};
+
+static void
+on_limits(struct net_call *call)
+{
+	thread_is(&net_thread);
+	struct limits_call *change = CONTAINER(call, struct limits_call, call);
+	change->loop->limits = change->limits;
+	free(change);
+}
+
+void
+net_set_limits(struct net *net, const struct net_limits *limits)
+{
+	atomic_store(&net->memory_most, limits->memory);
+	for (size_t i = 0; i < net->loop_count; i++) {
+		struct limits_call *change = memory_need(sizeof(*change));
+		change->call.run = on_limits;
+		change->loop = &net->loops[i];
+		change->limits = *limits;
+		net_loop_post(change->loop, &change->call);
+	}
+}
+
+struct stop_call {
+	struct net_call call;
+	struct net_loop *loop;
+};
+
+static void
+on_stop(struct net_call *call)
+{
+	thread_is(&net_thread);
+	struct stop_call *stop = CONTAINER(call, struct stop_call, call);
+	struct net_loop *loop = stop->loop;
+	struct net *net = loop->net;
+	free(stop);
+	for (size_t i = 0; i < net->listener_count; i++) {
+		if (net->listeners[i].loop == loop) {
+			listener_drain(&net->listeners[i]);
+			listener_close(&net->listeners[i]);
+		}
+	}
+	struct connection *c = TAILQ_FIRST(&loop->open);
+	while (c != NULL) {
+		struct connection *next = TAILQ_NEXT(c, link);
+		connection_stop(c);
+		c = next;
+	}
+}
+
+void
+net_stop_accepting(struct net *net)
+{
+	atomic_store(&net->stopping, true);
+	for (size_t i = 0; i < net->loop_count; i++) {
+		struct stop_call *stop = memory_need(sizeof(*stop));
+		stop->call.run = on_stop;
+		stop->loop = &net->loops[i];
+		net_loop_post(stop->loop, &stop->call);
+	}
+}
+
+int64_t
+net_connections(const struct net *net)
+{
+	return atomic_load(&net->connections);
+}
+
+static void
+on_end(struct net_call *call)
+{
+	struct stop_call *stop = CONTAINER(call, struct stop_call, call);
+	stop->loop->ended = true;
+	free(stop);
+}
+
+static void
+drop_calls(struct net_loop *loop)
+{
+	/* What was posted after the end: run where it stands, so that nothing of it is lost. */
+	struct queue_item *item = queue_take(&loop->queue);
+	while (item != NULL) {
+		struct queue_item *next = item->next;
+		struct net_call *call = CONTAINER(item, struct net_call, item);
+		call->run(call);
+		item = next;
+	}
+}
+
+void
+net_destroy(struct net *net)
+{
+	if (net == NULL) {
+		return;
+	}
+	for (size_t i = 0; net->started && i < net->loop_count; i++) {
+		struct stop_call *stop = memory_need(sizeof(*stop));
+		stop->call.run = on_end;
+		stop->loop = &net->loops[i];
+		net_loop_post(stop->loop, &stop->call);
+		(void)pthread_join(net->loops[i].thread, NULL);
+	}
+	thread_become(&net_thread);
+	for (size_t i = 0; i < net->listener_count; i++) {
+		if (net->listeners[i].fd >= 0 && !net->listeners[i].inherited &&
+		    net->listeners[i].address.socket.ss_family == AF_UNIX) {
+			struct sockaddr_un name;
+			memcpy(&name, &net->listeners[i].address.socket, sizeof(name));
+			(void)unlink(name.sun_path);
+		}
+		listener_close(&net->listeners[i]);
+		tls_close(net->listeners[i].tls);
+		free((void *)(uintptr_t)net->listeners[i].proxies.networks);
+	}
+	for (size_t i = 0; i < net->loop_count; i++) {
+		struct net_loop *loop = &net->loops[i];
+		if (loop->queue.fd >= 0 && net->started) {
+			drop_calls(loop);
+		}
+		if (loop->wake != NULL) {
+			event_free(loop->wake);
+		}
+		queue_finish(&loop->queue);
+		if (loop->base != NULL) {
+			event_base_free(loop->base);
+		}
+	}
+	addresses_destroy(net->addresses);
+	if (net->reserve_fd >= 0) {
+		(void)close(net->reserve_fd);
+	}
+	(void)pthread_mutex_destroy(&net->limits_lock);
+	free(net->loops);
+	free(net);
+}
+
+void
+net_loop_post(struct net_loop *loop, struct net_call *call)
+{
+	queue_push(&loop->queue, &call->item);
+}
+
+size_t
+net_loop_index(const struct net_loop *loop)
+{
+	return loop->index;
+}
+
+struct net_loop *
+net_loop_at(struct net *net, size_t index)
+{
+	return &net->loops[index];
+}
+
+size_t
+net_loop_count(const struct net *net)
+{
+	return net->loop_count;
+}
+
+struct net *
+net_of(const struct net_loop *loop)
+{
+	return loop->net;
+}
+
+/* --- memory of bodies --- */
+
+bool
+net_memory_take(struct net *net, size_t bytes, bool large)
+{
+	long long most = atomic_load(&net->memory_most);
+	if (large) { /* the last eighth is for small ones */
+		most -= most / 8;
+	}
+	long long used = atomic_load(&net->memory_used);
+	do {
+		if (used + (long long)bytes > most) {
+			return false;
+		}
+	} while (!atomic_compare_exchange_weak(&net->memory_used, &used, used + (long long)bytes));
+	return true;
+}
+
+void
+net_memory_release(struct net *net, size_t bytes)
+{
+	if (bytes == 0) {
+		return;
+	}
+	(void)atomic_fetch_sub(&net->memory_used, (long long)bytes);
+	if (atomic_load(&net->paused) > 0) {
+		for (size_t i = 0; i < net->loop_count; i++) {
+			queue_wake(&net->loops[i].queue);
+		}
+	}
+}

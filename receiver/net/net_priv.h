@@ -1,0 +1,147 @@
+/* What the files of this room share. */
+#ifndef HOOKLATCH_NET_NET_PRIV_H
+#define HOOKLATCH_NET_NET_PRIV_H
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "receiver/net/http1_body.h"
+#include "receiver/net/http1_head.h"
+#include "receiver/net/net.h"
+
+#define NET_LOOPS_MOST        8
+#define NET_LISTENERS_MOST    16
+#define NET_LINGER_MOST_BYTES (256 * 1024)
+#define NET_LINGER_NS         (2 * NS_PER_S)
+#define NET_PATIENCE_NS       (5 * NS_PER_S)
+#define NET_READ_BYTES        (16 * 1024)
+#define NET_TURN_BYTES \
+	(256 * 1024) /* what one connection may read before the others have their turn */
+#define NET_ANSWER_TIMEOUT_NS (10 * NS_PER_S)
+#define NET_ACCEPT_PAUSE_NS   (100 * NS_PER_MS) /* without descriptors left */
+#define NET_ACCEPT_BATCH      64
+
+struct listener {
+	struct net *net;
+	int fd;
+	struct address address;
+	struct tls *tls;
+	struct http_proxies proxies;
+	bool only_proxies;
+	bool inherited;
+	struct event *event;
+	struct event *pause;
+	struct net_loop *loop;
+};
+
+struct addresses; /* how many connections each address has */
+
+struct net {
+	struct net_limits limits; /* read by loops, swapped under limits_lock */
+	pthread_mutex_t limits_lock;
+	struct http_service service;
+	struct net_loop *loops;
+	size_t loop_count;
+	struct listener listeners[NET_LISTENERS_MOST];
+	size_t listener_count;
+	atomic_llong memory_used;
+	atomic_llong memory_most;
+	atomic_int paused; /* connections that wait for memory */
+	atomic_llong connections;
+	atomic_bool stopping;
+	atomic_uint next_loop;
+	struct addresses *addresses;
+	int reserve_fd;
+	bool started;
+};
+
+TAILQ_HEAD(connections, connection);
+
+struct net_loop {
+	struct net *net;
+	size_t index;
+	struct event_base *base;
+	struct queue queue;
+	struct event *wake;
+	struct connections open;
+	struct connections paused;
+	struct net_limits limits; /* this loop's copy */
+	pthread_t thread;
+	bool ended;
+	char date[40];
+	int64_t date_s;
+};
+
+enum connection_state {
+	CONNECTION_HANDSHAKE,
+	CONNECTION_IDLE, /* between requests */
+	CONNECTION_HEAD, /* some of a head is there */
+	CONNECTION_BODY,
+	CONNECTION_PAUSED, /* waits for memory in the middle of a body */
+	CONNECTION_WAIT,   /* the service has the request */
+	CONNECTION_WRITE,
+	CONNECTION_LINGER, /* refused early: reads and throws away, so that the answer can be read */
+};
+
+struct connection {
+	TAILQ_ENTRY(connection) link;
+	TAILQ_ENTRY(connection) paused_link;
+	struct net_loop *loop;
+	struct listener *listener;
+	int fd;
+	SSL *ssl;
+	enum connection_state state;
+	struct event event;
+	struct event timer;
+	bool counted; /* in `addresses` */
+	bool first;   /* no request has begun yet */
+	struct http_peer peer;
+	struct buffer in;
+	struct buffer out;
+	size_t sent;
+	bool close_after;
+	bool early; /* the answer comes before the request's end */
+	size_t lingered;
+	struct exchange *exchange;
+};
+
+/* A request under way: net's side of http_exchange. */
+struct exchange {
+	struct http_exchange shown;
+	struct connection *connection;
+	struct http1_head head;
+	struct http1_body body;
+	struct field fields[HTTP1_FIELDS_MOST];
+	char *head_block; /* the head's bytes, which the fields point into */
+	size_t limit;     /* of the body */
+	bool announced;   /* the service knows of it */
+	bool answered;
+	bool continue_sent;
+};
+
+/* connection.c */
+void connection_open(struct net_loop *loop, struct listener *listener, int fd,
+                     const struct http_peer *peer, bool counted) ON_THREAD(net_thread);
+void connection_close(struct connection *connection) ON_THREAD(net_thread);
+void connection_resume(struct connection *connection) ON_THREAD(net_thread);
+void connection_stop(struct connection *connection) ON_THREAD(net_thread);
+
+/* listener.c */
+bool listener_watch(struct listener *listener, struct error *err) MUST_CHECK;
+void listener_close(struct listener *listener);
+void listener_drain(struct listener *listener) ON_THREAD(net_thread);
+
+/* addresses.c: true when the address may have one more. */
+struct addresses *addresses_create(void);
+void addresses_destroy(struct addresses *addresses);
+bool addresses_add(struct addresses *addresses, const struct http_peer *peer, int64_t most)
+	MUST_CHECK;
+void addresses_remove(struct addresses *addresses, const struct http_peer *peer);
+
+/* memory of bodies */
+bool net_memory_take(struct net *net, size_t bytes, bool large) MUST_CHECK;
+
+#endif

@@ -1,0 +1,549 @@
+/* Order of start: limits, store (lock, WAL, database, migrations, claims), listeners, READY.
+ * Order of stop: no more accepting and claiming at the same moment, what is on the wire is answered, handlers end or are
+ * given back within `drain`, the last commit, exit 0. ARCHITECTURE section 5. */
+#include "receiver/service/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "receiver/admin/admin.h"
+#include "receiver/base/clock.h"
+#include "receiver/dispatch/engine.h"
+#include "receiver/intake/intake.h"
+#include "receiver/log/log.h"
+#include "receiver/service/notify.h"
+
+#define CERTIFICATE_LOOK_NS (5 * NS_PER_S)
+#define BROKEN_LINGER_NS    (200 * NS_PER_MS) /* for the 503s that are under way */
+#define STOP_STEP_NS        (10 * NS_PER_MS)
+#define NET_LOOPS_MAX       8
+
+static struct thread_role main_thread = { "main" };
+
+struct service {
+	const struct service_options *options;
+	struct config *config;
+	struct store *store;
+	struct engine *engine;
+	struct intake *intake;
+	struct net *net;
+	struct admin *admin;
+	int signal_fd;
+	int broken_fd;
+	int64_t since_ns;
+	int stops; /* how often it was told to stop */
+};
+
+/* --- what the store calls --- */
+
+static void
+on_arrived(void *context, struct arrival *const *arrivals, size_t count)
+{
+	struct service *service = context;
+	intake_arrived(service->intake, arrivals, count);
+}
+
+static void
+leave_mark(const struct service *service)
+{
+	char path[4096];
+	(void)snprintf(path, sizeof(path), "%s.suspect", store_path(service->store));
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+}
+
+static void
+on_broken(void *context, const struct error *err)
+{
+	struct service *service = context;
+	struct log_line line;
+	log_begin(
+		&line, LOG_FATAL, "store.broken",
+		"the store cannot be trusted any more: nothing is acknowledged, the service ends");
+	log_error(&line, err);
+	log_end(&line);
+	leave_mark(service);
+	(void)eventfd_write(service->broken_fd, 1);
+}
+
+static int64_t
+tokens(void *context)
+{
+	return engine_tokens(((struct service *)context)->engine);
+}
+
+/* --- start --- */
+
+static void
+raise_limits(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGXFSZ, &ignore, NULL); /* a full disk is an answer, not an end */
+}
+
+static bool
+open_signals(struct service *service, struct error *err)
+{
+	sigset_t set;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	service->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	service->broken_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return (service->signal_fd >= 0 && service->broken_fd >= 0) ||
+	       error_system(err, "signalfd");
+}
+
+static struct config *
+load_config(const char *file)
+{
+	struct buffer report;
+	buffer_init(&report, 1024 * 1024);
+	struct config *config = config_load(file, CONFIG_TO_SERVE, &report);
+	if (report.size > 0) {
+		(void)fwrite(report.data, 1, report.size, stderr);
+	}
+	buffer_finish(&report);
+	return config;
+}
+
+/* Tells the store the names in a configuration and puts the numbers into it. */
+static bool
+name_config(struct service *service, struct config *config, struct error *err)
+{
+	const char **handlers = memory_need((config->handler_count + 1) * sizeof(*handlers));
+	const char **sources = memory_need((config->source_count + 1) * sizeof(*sources));
+	int64_t *numbers = memory_need((config->handler_count + 1) * sizeof(*numbers));
+	struct buffer gone;
+	buffer_init(&gone, 65536);
+	for (size_t i = 0; i < config->handler_count; i++) {
+		handlers[i] = config->handlers[i].name;
+	}
+	for (size_t i = 0; i < config->source_count; i++) {
+		sources[i] = config->sources[i].name;
+	}
+	struct store_names names = { handlers, config->handler_count, numbers,
+		                     sources,  config->source_count,  &gone };
+	bool good = store_name(service->store, &names, err);
+	for (size_t i = 0; good && i < config->handler_count; i++) {
+		config->handlers[i].number = numbers[i];
+	}
+	if (good && gone.size > 0) {
+		buffer_byte(&gone, '\0');
+		log_say(LOG_WARN, "source.gone",
+		        "the store knows sources that are not configured: %s; a renamed source begins a new dedup space",
+		        gone.data);
+	}
+	buffer_finish(&gone);
+	free(handlers);
+	free(sources);
+	free(numbers);
+	return good;
+}
+
+static void
+warn_of_orphans(const struct service *service)
+{
+	for (int64_t i = 1; i <= store_handlers(service->store); i++) {
+		const char *name = store_handler_name(service->store, i);
+		int64_t pending = store_count(service->store, i, DELIVERY_PENDING);
+		if (pending > 0 && config_handler_by_name(service->config, name) == NULL) {
+			struct log_line line;
+			log_begin(
+				&line, LOG_WARN, "handler.orphaned",
+				"%lld deliveries wait for the handler %s, which is not configured; they run when the name returns",
+				(long long)pending, name);
+			log_text(&line, "handler", span_of(name));
+			log_number(&line, "orphaned", pending);
+			log_end(&line);
+		}
+	}
+}
+
+static bool
+listen_one(struct service *service, const struct listen_settings *settings, struct error *err)
+{
+	const struct config *config = service->config;
+	const char *text = settings->https != NULL ? settings->https : settings->http;
+	struct net_listen listen = { .mode = 0660 };
+	if (!address_parse(span_of(text), &listen.address, err)) {
+		return error_prefix(err, "%s", text);
+	}
+	char *certificate =
+		settings->https == NULL ? NULL : config_path(config, settings->certificate);
+	char *key = settings->https == NULL ? NULL : config_path(config, settings->key);
+	struct network networks[64];
+	const char *const *proxies = settings->trusted_proxies.items;
+	for (size_t i = 0; i < settings->trusted_proxies.count && i < COUNT(networks); i++) {
+		if (network_parse(span_of(proxies[i]), &networks[listen.proxy_count])) {
+			listen.proxy_count++;
+		}
+	}
+	listen.certificate = certificate;
+	listen.key = key;
+	listen.proxies = networks;
+	listen.only_proxies = settings->http != NULL && listen.proxy_count > 0 &&
+	                      !address_loopback(&listen.address);
+	bool good = net_listen(service->net, &listen, err);
+	free(certificate);
+	free(key);
+	return good;
+}
+
+static bool
+open_listeners(struct service *service, struct error *err)
+{
+	static const struct listen_settings fallback = {
+		.https = "0.0.0.0:8443",
+		.certificate = "tls/cert.pem",
+		.key = "tls/key.pem",
+	};
+	const struct settings *settings = &service->config->settings;
+	const struct listen_settings *listen = settings->listen.items;
+	size_t count = settings->listen.count;
+	if (count == 0) {
+		listen = &fallback;
+		count = 1;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (!listen_one(service, &listen[i], err)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool
+start_admin(struct service *service, struct error *err)
+{
+	const struct settings *settings = &service->config->settings;
+	const struct admin_settings *admin = settings->admin.items;
+	struct admin_options options = { .path = service->config->admin_path,
+		                         .group = settings->admin.count > 0 ? admin[0].group : NULL,
+		                         .store = service->store,
+		                         .config = service->config,
+		                         .since_ns = service->since_ns,
+		                         .tokens = tokens,
+		                         .context = service };
+	return admin_create(&service->admin, &options, err) && admin_start(service->admin, err);
+}
+
+static bool
+start(struct service *service, struct error *err)
+{
+	struct store_options options = { .path = service->config->store_path,
+		                         .serving = true,
+		                         .salvage_wal = service->options->salvage_wal };
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t loops = cores < 1 ? 1 : cores > NET_LOOPS_MAX ? NET_LOOPS_MAX : (size_t)cores;
+	if (!store_open(&service->store, &options, err) ||
+	    !name_config(service, service->config, err)) {
+		return false;
+	}
+	thread_become(&main_thread);
+	if (!engine_create(&service->engine, service->store, service->config, err) ||
+	    !intake_create(&service->intake, loops, service->store, err)) {
+		return false;
+	}
+	struct http_service http = intake_service(service->intake);
+	net_inherit();
+	if (!net_create(&service->net, loops, &service->config->net_limits, &http, err) ||
+	    !open_listeners(service, err)) {
+		return false;
+	}
+	if (net_inherited_left() > 0) {
+		log_say(LOG_WARN, "listener.unused",
+		        "%zu inherited sockets fit no address of the configuration",
+		        net_inherited_left());
+	}
+	intake_set_config(service->intake, service->net, service->config, false);
+	struct store_listener listener = { .answers = service,
+		                           .arrived = on_arrived,
+		                           .broken = on_broken };
+	engine_listen(service->engine, &listener);
+	return store_start(service->store, &listener, err) && engine_start(service->engine, err) &&
+	       start_admin(service, err) && net_start(service->net, err);
+}
+
+static void
+say_ready(const struct service *service)
+{
+	struct buffer list;
+	buffer_init(&list, 65536);
+	buffer_byte(&list, '[');
+	for (size_t i = 0; i < net_listeners(service->net); i++) {
+		buffer_text(&list, i == 0 ? "\"" : ",\"");
+		net_listener_text(service->net, i, &list);
+		buffer_byte(&list, '"');
+	}
+	buffer_text(&list, "]");
+	buffer_byte(&list, '\0');
+	struct log_line line;
+	log_begin(&line, LOG_INFO, "service.ready", "hooklatch %s serves", HOOKLATCH_VERSION);
+	log_raw(&line, "addresses", list.data);
+	log_text(&line, "admin", span_of(service->config->admin_path));
+	log_number(&line, "pid", getpid());
+	log_number(&line, "duration_ms", (clock_wall_ns() - service->since_ns) / NS_PER_MS);
+	log_end(&line);
+	buffer_finish(&list);
+	notify("READY=1\nSTATUS=receiving");
+}
+
+/* --- reload --- */
+
+static void
+warn_of_restart(const struct service *service, const struct config *fresh)
+{
+	static const char *const keys[] = { "listen", "admin", "store", "workers" };
+	for (size_t i = 0; i < COUNT(keys); i++) {
+		if (!node_equal(node_child(service->config->root, keys[i]),
+		                node_child(fresh->root, keys[i]))) {
+			log_say(LOG_WARN, "config.restart_needed",
+			        "%s: changed in the file; it keeps its value until a restart",
+			        keys[i]);
+		}
+	}
+	const struct log_settings_row *old = &service->config->settings.log;
+	const struct log_settings_row *now = &fresh->settings.log;
+	bool same_file = (old->file == NULL) == (now->file == NULL) &&
+	                 (old->file == NULL || strcmp(old->file, now->file) == 0);
+	if (old->format != now->format || !same_file) {
+		log_say(LOG_WARN, "config.restart_needed",
+		        "log: format and file keep their values until a restart");
+	}
+}
+
+static void
+reload(struct service *service)
+{
+	struct buffer report;
+	struct error err;
+	notify("RELOADING=1");
+	log_reopen();
+	buffer_init(&report, 1024 * 1024);
+	struct config *fresh = config_load(service->options->config_file, CONFIG_TO_SERVE, &report);
+	buffer_byte(&report, '\0');
+	if (fresh != NULL && !name_config(service, fresh, &err)) {
+		report.size = 0;
+		buffer_text(&report, err.text);
+		buffer_byte(&report, '\0');
+		config_release(fresh);
+		fresh = NULL;
+	}
+	struct log_line line;
+	if (fresh == NULL) {
+		log_begin(&line, LOG_ERROR, "config.reload_failed",
+		          "the new configuration is bad; the old one runs on");
+		log_text(&line, "error_type", SPAN("invalid"));
+		log_text(&line, "error", span_of(report.data));
+		log_end(&line);
+	} else {
+		warn_of_restart(service, fresh);
+		log_set_level((enum log_level)fresh->settings.log.level);
+		net_set_limits(service->net, &fresh->net_limits);
+		net_reload_certificates(service->net);
+		engine_set_config(service->engine, fresh);
+		intake_set_config(service->intake, service->net, fresh, true);
+		admin_set_config(service->admin, fresh);
+		config_release(service->config);
+		service->config = fresh;
+		log_begin(&line, LOG_INFO, "config.reloaded", "the new configuration is in force");
+		if (report.size > 1) {
+			log_text(&line, "warnings", span_of(report.data));
+		}
+		log_end(&line);
+		warn_of_orphans(service);
+	}
+	buffer_finish(&report);
+	notify("READY=1");
+}
+
+/* --- stop --- */
+
+static void
+read_signals(struct service *service)
+{
+	struct signalfd_siginfo info;
+	while (read(service->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGHUP && service->stops == 0) {
+			reload(service);
+		} else if (info.ssi_signo != SIGHUP) {
+			service->stops++;
+		}
+	}
+}
+
+static void NORETURN
+leave_broken(void)
+{
+	struct timespec linger = { 0, BROKEN_LINGER_NS };
+	(void)nanosleep(&linger, NULL); /* the last 503s */
+	log_stop();
+	_exit(1); /* never through sqlite3_close() */
+}
+
+static void
+look_at_broken(const struct service *service)
+{
+	eventfd_t value;
+	if (eventfd_read(service->broken_fd, &value) == 0) {
+		leave_broken();
+	}
+}
+
+/* Waits for a signal, the store's end, or the time. */
+static void
+wait_for_something(struct service *service, int64_t ns)
+{
+	struct pollfd fds[] = { { .fd = service->signal_fd, .events = POLLIN },
+		                { .fd = service->broken_fd, .events = POLLIN } };
+	struct timespec timeout = { .tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = ns % NS_PER_S };
+	(void)ppoll(fds, COUNT(fds), &timeout, NULL);
+	look_at_broken(service);
+	read_signals(service);
+}
+
+static void
+drain(struct service *service)
+{
+	int64_t drain_ns = service->config->settings.drain_ns;
+	int64_t begun_ns = clock_boot_ns();
+	/* Handlers are asked to end early enough to be killed and given back within `drain`. */
+	int64_t grace_ns =
+		drain_ns / 4 < HANDLER_KILL_AFTER_NS ? drain_ns / 4 : HANDLER_KILL_AFTER_NS;
+	bool asked = false;
+	bool killed = false;
+	for (;;) {
+		int64_t passed_ns = clock_boot_ns() - begun_ns;
+		bool wire_done =
+			net_connections(service->net) == 0 && intake_waiting(service->intake) == 0;
+		if (engine_running(service->engine) == 0 && (wire_done || passed_ns >= drain_ns)) {
+			return;
+		}
+		if (!asked && (passed_ns >= drain_ns - grace_ns || service->stops > 1)) {
+			asked = true;
+			engine_end_handlers(service->engine, false);
+		}
+		if (!killed && asked && (passed_ns >= drain_ns || service->stops > 1)) {
+			killed = true;
+			engine_end_handlers(service->engine, true);
+		}
+		wait_for_something(service, STOP_STEP_NS);
+	}
+}
+
+static void
+stop(struct service *service)
+{
+	log_say(LOG_INFO, "service.stopping",
+	        "no more events are taken; what runs has %lld s to end",
+	        (long long)(service->config->settings.drain_ns / NS_PER_S));
+	notify("STOPPING=1");
+	admin_stopping(service->admin);
+	engine_stop_claiming(service->engine);
+	net_stop_accepting(service->net);
+	drain(service);
+}
+
+static void
+tear_down(struct service *service)
+{
+	if (service->admin != NULL) {
+		admin_destroy(service->admin); /* its queries may wait for the store */
+	}
+	engine_stop(service->engine);
+	store_close(service->store);
+	net_destroy(service->net);
+	engine_destroy(service->engine);
+	intake_destroy(service->intake);
+	config_release(service->config);
+	if (service->signal_fd >= 0) {
+		(void)close(service->signal_fd);
+	}
+	if (service->broken_fd >= 0) {
+		(void)close(service->broken_fd);
+	}
+}
+
+static void
+run(struct service *service)
+{
+	int64_t look_at_ns = clock_boot_ns() + CERTIFICATE_LOOK_NS;
+	while (service->stops == 0) {
+		int64_t now = clock_boot_ns();
+		if (now >= look_at_ns) {
+			net_reload_certificates(service->net);
+			look_at_ns = now + CERTIFICATE_LOOK_NS;
+		}
+		wait_for_something(service, look_at_ns - now);
+	}
+	stop(service);
+}
+
+static void
+log_failure(const struct error *err)
+{
+	struct log_line line;
+	log_begin(&line, LOG_FATAL, "service.failed", "%s", err->text);
+	log_error(&line, err);
+	log_end(&line);
+}
+
+int
+service_run(const struct service_options *options)
+{
+	struct service service = { .options = options,
+		                   .signal_fd = -1,
+		                   .broken_fd = -1,
+		                   .since_ns = clock_wall_ns() };
+	struct error err;
+	thread_become(&main_thread);
+	raise_limits();
+	service.config = load_config(options->config_file);
+	if (service.config == NULL) {
+		return 2;
+	}
+	const struct log_settings_row *log = &service.config->settings.log;
+	char *log_file = log->file == NULL ? NULL : config_path(service.config, log->file);
+	/* The table of levels leaves out fatal, which cannot be asked for. */
+	bool good =
+		log_start((enum log_format)log->format, (enum log_level)log->level, log_file, &err);
+	free(log_file);
+	if (!good) {
+		(void)fprintf(stderr, "hooklatch: %s\n", err.text);
+		config_release(service.config);
+		return 1;
+	}
+	good = open_signals(&service, &err) && start(&service, &err);
+	if (good) {
+		warn_of_orphans(&service);
+		say_ready(&service);
+		run(&service);
+		log_say(LOG_INFO, "service.stopped", "everything is given back");
+	} else {
+		log_failure(&err);
+	}
+	tear_down(&service);
+	log_stop();
+	return good ? 0 : 1;
+}

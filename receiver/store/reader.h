@@ -1,0 +1,154 @@
+/* Reading the store: a connection of its own, read-only, that never checkpoints and is limited in time, so that it can
+ * neither change nor pin anything. Works beside a running service and without one.
+ * Threads: a reader belongs to the thread that opened it. Rows' texts live until their callback returns. */
+#ifndef HOOKLATCH_STORE_READER_H
+#define HOOKLATCH_STORE_READER_H
+
+#include "receiver/store/store.h"
+
+struct reader;
+
+bool reader_open(struct reader **ret, const char *path, struct error *err) MUST_CHECK;
+void reader_close(struct reader *reader); /* takes NULL */
+/* From now on: queries that take longer are broken off with ERROR_LIMIT. 0: no limit. */
+void reader_limit(struct reader *reader, int64_t ns);
+
+/* --- for dispatch --- */
+
+/* The earliest pending deliveries of a handler's lane, due or not, in due order; at most `room`. */
+bool reader_due(struct reader *reader, int64_t handler, bool retry, struct due *items, size_t room,
+                size_t *count, struct error *err) MUST_CHECK;
+/* *intact false: the body is not what was stored. */
+bool reader_event(struct reader *reader, int64_t seq, struct event **ret, bool *intact,
+                  struct error *err) MUST_CHECK;
+/* Compares one segment of the ledger with its rows, in one snapshot. *off: how many cells differ. */
+bool reader_audit(struct reader *reader, int64_t segment, int64_t *off, struct error *err)
+	MUST_CHECK;
+bool reader_segments(struct reader *reader, int64_t *highest, struct error *err) MUST_CHECK;
+
+/* --- for the API and the command line --- */
+
+struct event_row {
+	int64_t seq;
+	struct span source;
+	struct span id;
+	struct span type;
+	struct span received_at;
+	int64_t size;
+	struct span headers; /* reader_event_row() only */
+	struct span body;    /* reader_event_row() only */
+};
+/* False ends the walk. */
+typedef bool event_row_fn(void *context, const struct event_row *row);
+
+/* Newest first, or from `after` on upwards when `after` is not negative. */
+bool reader_events(struct reader *reader, const struct filter *filter, int64_t after, int64_t limit,
+                   event_row_fn *row, void *context, struct error *err) MUST_CHECK;
+/* ERROR_NOT_FOUND when there is none. */
+bool reader_event_row(struct reader *reader, struct span source, struct span id, event_row_fn *row,
+                      void *context, struct error *err) MUST_CHECK;
+
+struct delivery_row {
+	int64_t handler;
+	struct span handler_name;
+	enum delivery_state state;
+	int64_t attempts;
+	int64_t round;
+	int64_t due_ns;         /* when pending */
+	struct span last_error; /* data NULL: none */
+	struct span outcome;    /* data NULL: none */
+};
+typedef bool delivery_row_fn(void *context, const struct delivery_row *row);
+bool reader_deliveries(struct reader *reader, int64_t seq, delivery_row_fn *row, void *context,
+                       struct error *err) MUST_CHECK;
+
+struct attempt_row {
+	int64_t id;
+	int64_t seq;
+	struct span source;
+	struct span event_id;
+	struct span type;
+	struct span handler;
+	int64_t round;
+	int64_t number;
+	struct span started_at;
+	int64_t duration_ms;
+	struct span result;
+	struct span error_type;
+	struct span error;
+	struct span output;
+};
+typedef bool attempt_row_fn(void *context, const struct attempt_row *row);
+/* Of one event (seq > 0), or all after the row number `after`. */
+bool reader_attempts(struct reader *reader, int64_t seq, int64_t after, int64_t limit,
+                     attempt_row_fn *row, void *context, struct error *err) MUST_CHECK;
+
+struct dead_row {
+	int64_t id;
+	struct delivery_key key;
+	struct span source;
+	struct span event_id;
+	struct span type;
+	struct span handler;
+	enum delivery_state state; /* dead or discarded */
+	int64_t attempts;
+	struct span reason;
+	struct span last_error;
+	struct span first_failed_at;
+	struct span died_at;
+	struct span output;
+};
+typedef bool dead_row_fn(void *context, const struct dead_row *row);
+/* Upwards from behind `after`; without states in the filter only those that are dead now. `ids`: JSON array or NULL. */
+bool reader_dead(struct reader *reader, const struct filter *filter, const char *ids, int64_t after,
+                 int64_t until, int64_t limit, dead_row_fn *row, void *context, struct error *err)
+	MUST_CHECK;
+bool reader_dead_count(struct reader *reader, const struct filter *filter, const char *ids,
+                       int64_t *count, struct error *err) MUST_CHECK;
+/* How many deliveries an `events replay` would look at. */
+bool reader_delivery_count(struct reader *reader, const struct filter *filter, const char *ids,
+                           int64_t *count, struct error *err) MUST_CHECK;
+bool reader_event_count(struct reader *reader, const struct filter *filter, int64_t *count,
+                        struct error *err) MUST_CHECK;
+
+struct replay_row {
+	int64_t id;
+	struct span kind;
+	struct span filter;
+	struct span handler;
+	int64_t rate;
+	int64_t until;
+	int64_t position;
+	struct span state;
+	int64_t total;
+	int64_t replayed;
+	int64_t created;
+	int64_t skipped;
+	int64_t refused;
+	struct span created_at;
+	struct span finished_at;
+	struct span who;
+	struct span reason;
+};
+typedef bool replay_row_fn(void *context, const struct replay_row *row);
+bool reader_replays(struct reader *reader, int64_t id, replay_row_fn *row, void *context,
+                    struct error *err) MUST_CHECK;
+
+struct store_counts {
+	int64_t states[LEDGER_RECEIVED + 1];
+	int64_t last_seq;
+	int64_t last_dead;
+	int64_t last_attempt;
+	bool any_pending;
+	struct span oldest_pending_at; /* points into text */
+	char text[64];
+};
+bool reader_counts(struct reader *reader, struct store_counts *counts, struct error *err)
+	MUST_CHECK;
+/* Pending deliveries by handler's name. */
+typedef bool handler_row_fn(void *context, struct span name,
+                            const int64_t states[LEDGER_RECEIVED + 1]);
+bool reader_handlers(struct reader *reader, handler_row_fn *row, void *context, struct error *err)
+	MUST_CHECK;
+
+#endif

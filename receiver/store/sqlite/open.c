@@ -1,0 +1,280 @@
+/* The order of start (ARCHITECTURE: lock, file system, WAL, open, identity, newest and oldest rows, checkpoint, durable
+ * no-op, migrations). A start after a kill is the same start: recovery is the common path. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "receiver/base/clock.h"
+#include "receiver/log/log.h"
+#include "receiver/store/sqlite/writer_priv.h"
+
+#ifndef SMB2_MAGIC_NUMBER
+#define SMB2_MAGIC_NUMBER 0xFE534D42
+#endif
+
+/* The WAL's index is shared memory: over a network it is no memory. On tmpfs nothing outlives a power cut. */
+static bool
+check_file_system(const char *path, struct error *err)
+{
+	char *copy = memory_text(path);
+	char *slash = strrchr(copy, '/');
+	if (slash != NULL) {
+		slash[slash == copy ? 1 : 0] = '\0';
+	}
+	struct statfs status;
+	bool good = statfs(slash == NULL ? "." : copy, &status) == 0;
+	if (!good) {
+		(void)error_system(err, "cannot look at the directory %s of the store", copy);
+		free(copy);
+		return false;
+	}
+	unsigned long kind = (unsigned long)status.f_type & 0xffffffffUL;
+	if (kind == NFS_SUPER_MAGIC || kind == SMB_SUPER_MAGIC || kind == SMB2_MAGIC_NUMBER ||
+	    kind == CIFS_SUPER_MAGIC) {
+		good = error_set(
+			err, ERROR_REFUSED,
+			"the store is on a network file system; SQLite's WAL needs a local one");
+	} else if (kind == TMPFS_MAGIC || kind == RAMFS_MAGIC) {
+		log_say(LOG_WARN, "store.not_durable",
+		        "the store is in memory (tmpfs): a power cut loses all of it");
+	}
+	free(copy);
+	return good;
+}
+
+static bool
+check_wal(const struct store_options *options, struct error *err)
+{
+	struct wal_state state;
+	if (!wal_scan(options->path, &state, err)) {
+		if (err->kind != ERROR_STORE_DAMAGED || !options->salvage_wal) {
+			return false;
+		}
+		struct buffer kept;
+		buffer_init(&kept, 65536);
+		bool salvaged = wal_salvage(options->path, &state, &kept, err);
+		if (salvaged) {
+			log_say(LOG_WARN, "store.salvaged",
+			        "%lld commits were good; the damaged file is kept as %s",
+			        (long long)state.commits, kept.data);
+		}
+		buffer_finish(&kept);
+		if (!salvaged) {
+			return false;
+		}
+	}
+	return !state.there || wal_rewrite(options->path, err);
+}
+
+static bool
+check_identity(struct store *store, struct error *err)
+{
+	int64_t application;
+	int64_t tables;
+	if (!sqlite_number(store->database, "PRAGMA application_id", &application, err) ||
+	    !sqlite_number(store->database, "SELECT count(*) FROM sqlite_schema", &tables, err)) {
+		return error_prefix(err, "%s cannot be read; it is kept as it is. Restore a backup",
+		                    store->path);
+	}
+	if (application != SQLITE_APPLICATION_ID && (application != 0 || tables != 0)) {
+		return error_set(err, ERROR_REFUSED,
+		                 "%s is a database of another program; it is left alone",
+		                 store->path);
+	}
+	return true;
+}
+
+static bool
+set_up(struct store *store, struct error *err)
+{
+	char cache[64];
+	(void)snprintf(cache, sizeof(cache), "PRAGMA cache_size = -%d", SQLITE_CACHE_KIB);
+	return sqlite_run(store->database, "PRAGMA page_size = 4096", err) &&
+	       sqlite_run(store->database, "PRAGMA journal_mode = WAL", err) &&
+#ifdef HOOKLATCH_NEGATIVE_SYNCHRONOUS_NORMAL
+	       sqlite_run(store->database, "PRAGMA synchronous = NORMAL",
+	                  err) && /* a build that must be caught */
+#else
+	       sqlite_run(store->database, "PRAGMA synchronous = FULL", err) &&
+#endif
+	       sqlite_run(store->database, "PRAGMA wal_autocheckpoint = 0", err) &&
+	       sqlite_run(store->database, "PRAGMA cell_size_check = 1", err) &&
+	       sqlite_run(store->database, "PRAGMA trusted_schema = 0", err) &&
+	       sqlite_run(store->database, "PRAGMA temp_store = MEMORY", err) &&
+	       sqlite_run(store->database, cache, err);
+}
+
+static bool
+open_database(struct store *store, struct error *err)
+{
+	mode_t mask = umask(0027);
+	int code = sqlite3_open_v2(store->path, &store->database,
+	                           SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+	                           NULL);
+	(void)umask(mask);
+	if (code != SQLITE_OK) {
+		(void)sqlite_error(err, store->database, "cannot open the store");
+		return error_prefix(err, "%s", store->path);
+	}
+	(void)sqlite3_extended_result_codes(store->database, 1);
+	(void)sqlite3_busy_timeout(store->database, SQLITE_BUSY_MS);
+	int keep = 1;
+	(void)sqlite3_file_control(store->database, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
+	return check_identity(store, err) && set_up(store, err) &&
+	       filter_functions(store->database, err);
+}
+
+/* The newest and the oldest row of each table, so that rot at the edges shows before an answer depends on it. */
+static bool
+touch_tables(struct store *store, struct error *err)
+{
+	static const char *const sql[] = {
+		"SELECT count(*) FROM (SELECT * FROM events ORDER BY seq LIMIT 1)",
+		"SELECT count(*) FROM (SELECT * FROM events ORDER BY seq DESC LIMIT 1)",
+		"SELECT count(*) FROM (SELECT * FROM delivery ORDER BY seq LIMIT 1)",
+		"SELECT count(*) FROM (SELECT * FROM delivery ORDER BY seq DESC LIMIT 1)",
+		"SELECT count(*) FROM (SELECT * FROM attempt ORDER BY id DESC LIMIT 1)",
+		"SELECT count(*) FROM (SELECT * FROM dead_letter ORDER BY id DESC LIMIT 1)",
+	};
+	for (size_t i = 0; i < COUNT(sql); i++) {
+		int64_t ignored;
+		if (!sqlite_number(store->database, sql[i], &ignored, err)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static char *
+suspect_path(const char *path)
+{
+	struct buffer text;
+	buffer_init(&text, 65536);
+	buffer_format(&text, "%s.suspect", path);
+	return buffer_steal(&text);
+}
+
+/* A life that ended on a storage error left a mark: then the whole file is looked at, once. */
+static bool
+check_suspect(struct store *store, struct error *err)
+{
+	char *mark = suspect_path(store->path);
+	bool good = true;
+	if (access(mark, F_OK) == 0) {
+		log_say(LOG_WARN, "store.checking",
+		        "the last life ended on a storage error: checking the whole database");
+		sqlite3_stmt *statement;
+		good = sqlite3_prepare_v2(store->database, "PRAGMA quick_check(1)", -1, &statement,
+		                          NULL) == SQLITE_OK &&
+		       sqlite3_step(statement) == SQLITE_ROW;
+		if (!good) {
+			(void)sqlite_error(err, store->database, "quick_check");
+		} else if (strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0) {
+			good = error_set(
+				err, ERROR_STORE_BAD,
+				"%s is corrupt: %s. Restore a backup and ask the providers to "
+				"redeliver what came since",
+				store->path, (const char *)sqlite3_column_text(statement, 0));
+		}
+		(void)sqlite3_finalize(statement);
+		if (good) {
+			(void)unlink(mark);
+		}
+	}
+	free(mark);
+	return good;
+}
+
+static bool
+load_seq(struct store *store, struct error *err)
+{
+	int64_t stored;
+	int64_t newest;
+	if (!sqlite_number(store->database, "SELECT value FROM meta WHERE name = 'seq'", &stored,
+	                   err) ||
+	    !sqlite_number(store->database, "SELECT max(seq) FROM events", &newest, err)) {
+		return false;
+	}
+	store->stored_seq = stored > newest ? stored : newest;
+	store->next_seq = store->stored_seq + 1;
+	return true;
+}
+
+/* The whole WAL into the database, and one commit that is synced: only then does this life answer. */
+static bool
+settle_file(struct store *store, struct error *err)
+{
+	char identity[128];
+	(void)snprintf(identity, sizeof(identity), "PRAGMA application_id = %d",
+	               SQLITE_APPLICATION_ID);
+	if (sqlite3_wal_checkpoint_v2(store->database, "main", SQLITE_CHECKPOINT_RESTART, NULL,
+	                              NULL) != SQLITE_OK) {
+		(void)sqlite_error(err, store->database, "checkpoint at start");
+		if (err->kind !=
+		    ERROR_STORE_BUSY) { /* a reader may hold it up; nothing depends on it */
+			return false;
+		}
+	}
+	return sqlite_run(store->database, "BEGIN IMMEDIATE", err) &&
+	       sqlite_run(store->database, identity, err) &&
+	       sqlite_run(store->database, "COMMIT", err);
+}
+
+static bool
+ON_THREAD(store_thread) prepare(struct store *store, struct error *err)
+{
+	int applied = 0;
+	int64_t known = 0;
+	if (!sqlite_number(store->database,
+	                   "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'",
+	                   &known, err)) {
+		return false;
+	}
+	if (!settle_file(store, err)) {
+		(void)sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+		if (err->kind != ERROR_STORE_FULL || known == 0) {
+			return false;
+		}
+		writer_failed(
+			store,
+			err); /* it listens, is not ready, answers 503, and recovers by itself */
+	}
+	if (!migrate(store->database, store->path, &applied, err)) {
+		return false;
+	}
+	if (applied > 0) {
+		log_say(LOG_INFO, "store.migrated", "the schema is at version %d",
+		        migrate_newest());
+	}
+	return touch_tables(store, err) && check_suspect(store, err) && names_load(store, err) &&
+	       load_seq(store, err) && ledger_load(store, err) && statements_prepare(store, err) &&
+	       replays_load(store, err);
+}
+
+bool
+store_open(struct store **ret, const struct store_options *options, struct error *err)
+{
+	struct store *store = memory_need(sizeof(*store));
+	store->path = memory_text(options->path);
+	store->lock.fd = -1;
+	store->inbox.fd = -1;
+	store->waiting_tail = &store->waiting;
+	(void)pthread_mutex_init(&store->text_lock, NULL);
+	(void)pthread_mutex_init(&store->notes_lock, NULL);
+	thread_become(&store_thread); /* nobody else knows the store yet */
+	thread_is(&store_thread);
+	bool good = queue_init(&store->inbox, err) && check_file_system(store->path, err) &&
+	            lock_take(&store->lock, store->path, options->serving, err) &&
+	            check_wal(options, err) && open_database(store, err) && prepare(store, err);
+	thread_become(NULL);
+	if (!good) {
+		store_close(store);
+		return false;
+	}
+	*ret = store;
+	return true;
+}

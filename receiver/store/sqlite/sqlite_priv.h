@@ -1,0 +1,54 @@
+/* What the files of the SQLite store share: errors, statements, the lock, the WAL. */
+#ifndef HOOKLATCH_STORE_SQLITE_SQLITE_PRIV_H
+#define HOOKLATCH_STORE_SQLITE_SQLITE_PRIV_H
+
+#include <sqlite3.h>
+
+#include "receiver/store/store.h"
+
+#define SQLITE_APPLICATION_ID 0x686c6368 /* "hlch" */
+#define SQLITE_BUSY_MS        2000
+#define SQLITE_CACHE_KIB      2048
+
+/* error.c: what SQLite said, as our kinds. FULL, BUSY, or BAD. */
+bool sqlite_error(struct error *err, sqlite3 *database, const char *what);
+bool sqlite_run(sqlite3 *database, const char *sql, struct error *err) MUST_CHECK;
+bool sqlite_number(sqlite3 *database, const char *sql, int64_t *ret, struct error *err) MUST_CHECK;
+
+/* lock.c */
+struct lock {
+	int fd;
+	char *path;
+};
+/* One process owns a store. ERROR_LOCKED names the pid of the owner. */
+bool lock_take(struct lock *lock, const char *store_path, bool serving, struct error *err)
+	MUST_CHECK;
+void lock_release(struct lock *lock);
+
+/* wal_scan.c: before SQLite opens the file. */
+struct wal_state {
+	bool there;
+	int64_t frames;       /* valid ones from the start */
+	int64_t commits;      /* among them */
+	int64_t lost_commits; /* with current salts, behind the first bad frame */
+	int64_t good_bytes;   /* up to the last valid commit */
+};
+/* Reads the WAL; ERROR_STORE_DAMAGED when two or more commits lie behind a frame that is bad. */
+bool wal_scan(const char *store_path, struct wal_state *state, struct error *err) MUST_CHECK;
+/* Writes its bytes back in place and syncs them: the page cache may hold what the disk never got. */
+bool wal_rewrite(const char *store_path, struct error *err) MUST_CHECK;
+/* Copies a damaged WAL aside and cuts it behind its last valid commit. */
+bool wal_salvage(const char *store_path, const struct wal_state *state, struct buffer *kept,
+                 struct error *err) MUST_CHECK;
+
+/* migrate.c */
+bool migrate(sqlite3 *database, const char *path, int *applied, struct error *err) MUST_CHECK;
+int migrate_newest(void);
+
+/* Texts of RFC 3339 times in columns. */
+void bind_time(sqlite3_stmt *statement, int index, int64_t wall_ns);
+void bind_text(sqlite3_stmt *statement, int index,
+               const char *text); /* NULL is NULL; static or kept until step */
+void bind_span(sqlite3_stmt *statement, int index, struct span text);
+
+#endif

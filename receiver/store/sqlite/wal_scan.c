@@ -1,0 +1,248 @@
+/* The WAL, looked at before SQLite opens it. SQLite stops reading at the first frame with a bad checksum and says
+ * nothing: one flipped bit drops every later commit in silence. Frames with the current salts and a commit mark behind
+ * the first bad one tell damage from a torn tail: a tail that was never synced can hold one commit, no more.
+ *
+ * Format (https://www.sqlite.org/fileformat2.html#walformat): a header of 32 bytes: magic, version, page size,
+ * checkpoint number, two salts, two checksums; then frames of 24 bytes and a page: page number, size of the database
+ * after a commit or 0, the salts, the running checksums. Checksums cover the first 8 bytes of a frame's header and the
+ * page, in words whose byte order the magic tells. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "receiver/base/clock.h"
+#include "receiver/store/sqlite/sqlite_priv.h"
+
+#define WAL_HEADER_BYTES   32
+#define FRAME_HEADER_BYTES 24
+#define WAL_MAGIC          0x377f0682U
+#define DAMAGE_COMMITS     2 /* one may be an unsynced, reordered batch */
+
+static char *
+wal_path(const char *store_path)
+{
+	struct buffer path;
+	buffer_init(&path, 65536);
+	buffer_format(&path, "%s-wal", store_path);
+	return buffer_steal(&path);
+}
+
+static uint32_t
+big32(const unsigned char *at)
+{
+	return (uint32_t)at[0] << 24U | (uint32_t)at[1] << 16U | (uint32_t)at[2] << 8U | at[3];
+}
+
+static uint32_t
+word(const unsigned char *at, bool big)
+{
+	uint32_t value = big32(at);
+	return big ? value : __builtin_bswap32(value);
+}
+
+static void
+checksum(const unsigned char *data, size_t size, bool big, uint32_t sums[2])
+{
+	for (size_t i = 0; i + 8 <= size; i += 8) {
+		sums[0] += word(data + i, big) + sums[1];
+		sums[1] += word(data + i + 4, big) + sums[0];
+	}
+}
+
+static bool
+read_at(int fd, unsigned char *data, size_t size, off_t at)
+{
+	size_t done = 0;
+	while (done < size) {
+		ssize_t got = pread(fd, data + done, size - done, at + (off_t)done);
+		if (got == 0 || (got < 0 && errno != EINTR)) {
+			return false;
+		}
+		done += got < 0 ? 0 : (size_t)got;
+	}
+	return true;
+}
+
+struct scan {
+	int fd;
+	off_t size;
+	bool big;
+	size_t page_size;
+	unsigned char header[WAL_HEADER_BYTES];
+	uint32_t sums[2];
+};
+
+/* False: there is no header that SQLite would take; the file counts as empty. */
+static bool
+scan_header(struct scan *scan)
+{
+	if (scan->size < WAL_HEADER_BYTES ||
+	    !read_at(scan->fd, scan->header, WAL_HEADER_BYTES, 0)) {
+		return false;
+	}
+	uint32_t magic = big32(scan->header);
+	scan->big = (magic & 1U) != 0;
+	scan->page_size = big32(scan->header + 8);
+	if ((magic & ~1U) != WAL_MAGIC || scan->page_size < 512 || scan->page_size > 65536 ||
+	    (scan->page_size & (scan->page_size - 1)) != 0) {
+		return false;
+	}
+	scan->sums[0] = 0;
+	scan->sums[1] = 0;
+	checksum(scan->header, 24, scan->big, scan->sums);
+	return scan->sums[0] == big32(scan->header + 24) &&
+	       scan->sums[1] == big32(scan->header + 28);
+}
+
+static bool
+current_salts(const struct scan *scan, const unsigned char *frame)
+{
+	return memcmp(scan->header + 16, frame + 8, 8) == 0;
+}
+
+static void
+scan_frames(struct scan *scan, struct wal_state *state)
+{
+	size_t frame_size = FRAME_HEADER_BYTES + scan->page_size;
+	unsigned char *frame = memory_need(frame_size);
+	bool good = true;
+	state->good_bytes = WAL_HEADER_BYTES;
+	for (off_t at = WAL_HEADER_BYTES; at + (off_t)frame_size <= scan->size;
+	     at += (off_t)frame_size) {
+		if (!read_at(scan->fd, frame, frame_size, at)) {
+			break;
+		}
+		bool commit = big32(frame + 4) != 0;
+		if (good && current_salts(scan, frame) && big32(frame) != 0) {
+			uint32_t sums[2] = { scan->sums[0], scan->sums[1] };
+			checksum(frame, 8, scan->big, sums);
+			checksum(frame + FRAME_HEADER_BYTES, scan->page_size, scan->big, sums);
+			if (sums[0] == big32(frame + 16) && sums[1] == big32(frame + 20)) {
+				memcpy(scan->sums, sums, sizeof(sums));
+				state->frames++;
+				state->commits += commit ? 1 : 0;
+				state->good_bytes = commit ? (int64_t)at + (int64_t)frame_size
+				                           : state->good_bytes;
+				continue;
+			}
+		}
+		good = false;
+		state->lost_commits += commit && current_salts(scan, frame) ? 1 : 0;
+	}
+	free(frame);
+}
+
+bool
+wal_scan(const char *store_path, struct wal_state *state, struct error *err)
+{
+	memset(state, 0, sizeof(*state));
+	char *path = wal_path(store_path);
+	struct scan scan = { .fd = open(path, O_RDONLY | O_CLOEXEC) };
+	if (scan.fd < 0) {
+		bool absent = errno == ENOENT;
+		if (!absent) {
+			(void)error_system(err, "cannot read %s", path);
+		}
+		free(path);
+		return absent;
+	}
+	struct stat status;
+	bool good = fstat(scan.fd, &status) == 0;
+	scan.size = good ? status.st_size : 0;
+	state->there = scan.size > 0;
+	if (good && scan_header(&scan)) {
+		scan_frames(&scan, state);
+	}
+	(void)close(scan.fd);
+	if (state->lost_commits >= DAMAGE_COMMITS) {
+		good = error_set(
+			err, ERROR_STORE_DAMAGED,
+			"%s is damaged before its tail: %lld commits are good, %lld later ones are suspect and SQLite "
+			"would drop them in silence. The file is kept. To go on with what is good: copy the file aside, "
+			"run `hooklatch serve --salvage-wal`, and ask the providers to redeliver what came since",
+			path, (long long)state->commits, (long long)state->lost_commits);
+	}
+	free(path);
+	return good;
+}
+
+/* Opened without O_CREAT: nothing is made where nothing was. */
+bool
+wal_rewrite(const char *store_path, struct error *err)
+{
+	char *path = wal_path(store_path);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	bool good = true;
+	if (fd < 0) {
+		good = errno == ENOENT || error_system(err, "cannot open %s", path);
+		free(path);
+		return good;
+	}
+	enum {
+		STEP = 256 * 1024
+	};
+	unsigned char *data = memory_need(STEP);
+	off_t at = 0;
+	while (good) {
+		ssize_t got = pread(fd, data, STEP, at);
+		if (got == 0) {
+			break;
+		}
+		if (got < 0 || pwrite(fd, data, (size_t)got, at) != got) {
+			good = error_system(err, "cannot write %s back in place", path);
+			break;
+		}
+		at += got;
+	}
+	if (good && fsync(fd) != 0) {
+		good = error_system(err, "cannot sync %s", path);
+	}
+	free(data);
+	(void)close(fd);
+	free(path);
+	return good;
+}
+
+static bool
+copy_file(const char *from, const char *to, struct error *err)
+{
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	bool good = in >= 0 && out >= 0;
+	char data[8192];
+	ssize_t got = 0;
+	while (good && (got = read(in, data, sizeof(data))) > 0) {
+		good = write(out, data, (size_t)got) == got;
+	}
+	good = good && got == 0 && fsync(out) == 0;
+	if (!good) {
+		(void)error_system(err, "cannot copy %s to %s", from, to);
+	}
+	if (in >= 0) {
+		(void)close(in);
+	}
+	if (out >= 0) {
+		(void)close(out);
+	}
+	return good;
+}
+
+bool
+wal_salvage(const char *store_path, const struct wal_state *state, struct buffer *kept,
+            struct error *err)
+{
+	char *path = wal_path(store_path);
+	buffer_format(kept, "%s.damaged-%lld", path, (long long)(clock_wall_ns() / NS_PER_S));
+	buffer_byte(kept, '\0');
+	kept->size--;
+	bool good = copy_file(path, kept->data, err);
+	if (good && truncate(path, (off_t)state->good_bytes) != 0) {
+		good = error_system(err, "cannot cut %s", path);
+	}
+	free(path);
+	return good;
+}

@@ -1,0 +1,764 @@
+/* The writer: one thread, one connection that writes and checkpoints.
+ *
+ * Group commit: what waits in the inbox is run in one transaction and committed with one sync; while the disk works the
+ * next batch gathers by itself. The instants of promise:
+ *   1. COMMIT returns            the batch is in the WAL and synced (synchronous=FULL)
+ *   2. the files are checked     still the ones that were opened
+ *   3. arrived() is called       the answers go out
+ *   4. the WAL is checkpointed   when it is large enough; nobody waits for it
+ * A failure at 1 or 2 is no acknowledgement. On an error of one statement the batch is rolled back and run again one by
+ * one, so that one bad event never fails its neighbours. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "receiver/base/clock.h"
+#include "receiver/log/log.h"
+#include "receiver/metrics/metrics.h"
+#include "receiver/store/sqlite/writer_priv.h"
+
+struct thread_role store_thread = { "store" };
+
+/* --- transactions --- */
+
+static void
+batch_begin(struct store *store)
+{
+	struct batch *batch = &store->batch;
+	batch->first_seq = store->next_seq;
+	batch->delta_count = 0;
+	batch->jobs = NULL;
+	batch->jobs_tail = &batch->jobs;
+	batch->due_count = 0;
+	batch->note_count = 0;
+	batch->now_ns = clock_wall_ns();
+}
+
+/* Undoes what the batch has done beside the file. */
+static void
+batch_undo(struct store *store)
+{
+	struct batch *batch = &store->batch;
+	while (batch->jobs != NULL) {
+		struct job *job = batch->jobs;
+		batch->jobs = job->next;
+		store->listener.give_slot(store->listener.context, job->key.handler, job->slot);
+		event_release(job->event);
+		free(job);
+	}
+	store->next_seq = batch->first_seq;
+	batch_begin(store);
+}
+
+static bool
+begin(struct store *store, struct error *err)
+{
+	return statement_run(store, store->statements[SQL_BEGIN], NULL, err);
+}
+
+static void
+rollback(struct store *store)
+{
+	if (sqlite3_get_autocommit(store->database) == 0) {
+		struct error ignored;
+		if (!statement_run(store, store->statements[SQL_ROLLBACK], NULL, &ignored)) {
+			log_say(LOG_ERROR, "store.rollback_failed", "%s", ignored.text);
+		}
+	}
+}
+
+/* SQLite goes on happily in a file that was unlinked or replaced: both names must still be what was opened. */
+static bool
+files_are_ours(struct store *store, struct error *err)
+{
+	int moved = 0;
+	if (sqlite3_file_control(store->database, "main", SQLITE_FCNTL_HAS_MOVED, &moved) ==
+	            SQLITE_OK &&
+	    moved != 0) {
+		return error_set(err, ERROR_STORE_BAD,
+		                 "%s was removed, renamed or replaced while it was in use",
+		                 store->path);
+	}
+	char wal[4096];
+	struct stat status;
+	(void)snprintf(wal, sizeof(wal), "%s-wal", store->path);
+	bool there = stat(wal, &status) == 0;
+	if (there && store->wal_inode == 0) {
+		store->wal_inode = status.st_ino;
+		store->wal_device = status.st_dev;
+	}
+	if (!there || status.st_ino != store->wal_inode || status.st_dev != store->wal_device) {
+		return error_set(err, ERROR_STORE_BAD,
+		                 "%s was removed, renamed or replaced while it was in use", wal);
+	}
+	return true;
+}
+
+static bool
+ON_THREAD(store_thread) commit(struct store *store, struct error *err)
+{
+	if (store->next_seq - 1 > store->stored_seq) {
+		if (!statement_run(store,
+		                   statement_bind(store, SQL_META_SET, "ti", "seq",
+		                                  store->next_seq - 1),
+		                   NULL, err)) {
+			return false;
+		}
+	}
+	return ledger_flush(store, err) &&
+	       statement_run(store, store->statements[SQL_COMMIT], NULL, err) &&
+	       files_are_ours(store, err);
+}
+
+static void
+keep_notes(struct store *store)
+{
+	struct batch *batch = &store->batch;
+	if (batch->note_count == 0) {
+		return;
+	}
+	(void)pthread_mutex_lock(&store->notes_lock);
+	for (size_t i = 0; i < batch->note_count; i++) {
+		batch->notes[i].number = ++store->notes_last;
+		store->notes[store->notes_last % STORE_NOTES] = batch->notes[i];
+	}
+	(void)pthread_mutex_unlock(&store->notes_lock);
+}
+
+static void
+set_state(struct store *store, enum store_state state, const char *why)
+{
+	int old = atomic_exchange(&store->state, (int)state);
+	(void)pthread_mutex_lock(&store->text_lock);
+	(void)snprintf(store->why, sizeof(store->why), "%s", why);
+	(void)pthread_mutex_unlock(&store->text_lock);
+	if (old == (int)state) {
+		return;
+	}
+	if (state == STORE_GOOD) {
+		log_say(LOG_INFO, "store.recovered", "the store takes events again");
+	} else if (state == STORE_FULL) {
+		log_say(LOG_ERROR, "store.full",
+		        "no space: events are answered 503 until there is some; %s", why);
+	} else if (state == STORE_BUSY) {
+		log_say(LOG_ERROR, "store.busy",
+		        "another process holds the database: events are answered 503; %s", why);
+	}
+}
+
+/* What a committed transaction makes known, the answers apart. */
+static void
+ON_THREAD(store_thread) publish(struct store *store)
+{
+	struct batch *batch = &store->batch;
+	const struct store_listener *listener = &store->listener;
+	store->stored_seq = store->next_seq - 1;
+	ledger_publish(store);
+	keep_notes(store);
+	(void)atomic_fetch_add(&store->commits, 1);
+	metrics_add(METRIC_COMMITS, 1);
+	if (atomic_load(&store->state) != STORE_GOOD) {
+		set_state(store, STORE_GOOD, "");
+	}
+	if (batch->jobs != NULL) {
+		listener->jobs(listener->context, batch->jobs);
+		batch->jobs = NULL;
+	}
+	if (batch->due_count > 0 && store->listening) {
+		listener->due(listener->context, batch->due, batch->due_count);
+	}
+}
+
+void
+writer_failed(struct store *store, const struct error *err)
+{
+	switch (err->kind) {
+	case ERROR_STORE_FULL: set_state(store, STORE_FULL, err->text); break;
+	case ERROR_STORE_BUSY: set_state(store, STORE_BUSY, err->text); break;
+	case ERROR_INVALID: break; /* one statement's fault */
+	default:
+		set_state(store, STORE_BROKEN, err->text);
+		if (store->listening) {
+			store->listener.broken(store->listener.answers, err);
+		}
+		break;
+	}
+	store->probe_at_ns = clock_boot_ns() + STORE_PROBE_NS;
+}
+
+bool
+writer_transaction(struct store *store,
+                   bool (*work)(struct store *store, void *context, struct error *err),
+                   void *context, struct error *err)
+{
+	if (atomic_load(&store->state) == STORE_BROKEN) {
+		return error_set(err, ERROR_STORE_BAD, "the store cannot be trusted any more");
+	}
+	batch_begin(store);
+	if (begin(store, err) && work(store, context, err) && commit(store, err)) {
+		publish(store);
+		return true;
+	}
+	rollback(store);
+	batch_undo(store);
+	writer_failed(store, err);
+	return false;
+}
+
+/* --- batches --- */
+
+struct pack {
+	struct intent *items[STORE_BATCH_MOST];
+	size_t count;
+	size_t events;
+};
+
+static bool
+ON_THREAD(store_thread) pack_work(struct store *store, void *context, struct error *err)
+{
+	struct pack *pack = context;
+	for (size_t i = 0; i < pack->count; i++) {
+		if (!apply_intent(store, pack->items[i], err)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void
+end_change(struct change *change, const struct error *err)
+{
+	(void)pthread_mutex_lock(&change->lock);
+	change->good = err == NULL;
+	if (err != NULL) {
+		change->error = *err;
+	}
+	change->over = true;
+	(void)pthread_cond_signal(&change->ended);
+	(void)pthread_mutex_unlock(&change->lock);
+}
+
+/* Hands the intents of one kind out of the pack to their listener. */
+static void
+ON_THREAD(store_thread) tell(struct store *store, const struct pack *pack, enum intent_kind kind,
+                             const struct error *err)
+{
+	const struct store_listener *listener = &store->listener;
+	void *items[STORE_BATCH_MOST];
+	size_t count = 0;
+	for (size_t i = 0; i < pack->count; i++) {
+		struct intent *intent = pack->items[i];
+		if (intent->kind != kind) {
+			continue;
+		}
+		switch (kind) {
+		case INTENT_ARRIVAL:
+			items[count++] = CONTAINER(intent, struct arrival, intent);
+			break;
+		case INTENT_CLAIM: items[count++] = CONTAINER(intent, struct claim, intent); break;
+		case INTENT_RESULT:
+			items[count++] = CONTAINER(intent, struct result_intent, intent);
+			break;
+		case INTENT_CHANGE:
+			end_change(CONTAINER(intent, struct change, intent), err);
+			break;
+		}
+	}
+	if (count == 0) {
+		return;
+	}
+	switch (kind) {
+	case INTENT_ARRIVAL:
+		listener->arrived(listener->answers, (struct arrival *const *)items, count);
+		break;
+	case INTENT_CLAIM:
+		listener->claimed(listener->context, (struct claim *const *)items, count);
+		break;
+	case INTENT_RESULT:
+		listener->settled(listener->context, (struct result_intent *const *)items, count);
+		break;
+	case INTENT_CHANGE: break;
+	}
+}
+
+static void
+ON_THREAD(store_thread)
+	tell_all(struct store *store, const struct pack *pack, const struct error *err)
+{
+	tell(store, pack, INTENT_ARRIVAL, err);
+	tell(store, pack, INTENT_RESULT, err);
+	tell(store, pack, INTENT_CLAIM, err);
+	tell(store, pack, INTENT_CHANGE, err);
+}
+
+static void
+wait_again(struct store *store, struct intent *intent)
+{
+	intent->next = store->waiting;
+	store->waiting = intent;
+	if (store->waiting_tail == &store->waiting) {
+		store->waiting_tail = &intent->next;
+	}
+}
+
+/* The pack was not stored: arrivals and claims are told so, results and changes wait and are written first. */
+static void
+ON_THREAD(store_thread) pack_failed(struct store *store, struct pack *pack, const struct error *err)
+{
+	enum arrival_result result = err->kind == ERROR_STORE_FULL   ? ARRIVAL_FULL
+	                             : err->kind == ERROR_STORE_BUSY ? ARRIVAL_BUSY
+	                                                             : ARRIVAL_BAD;
+	struct pack told = { .count = 0 };
+	for (size_t i = pack->count; i > 0; i--) {
+		struct intent *intent = pack->items[i - 1];
+		if (intent->kind == INTENT_RESULT ||
+		    (intent->kind == INTENT_CHANGE && result == ARRIVAL_BUSY)) {
+			wait_again(store, intent);
+		}
+	}
+	for (size_t i = 0; i < pack->count; i++) {
+		struct intent *intent = pack->items[i];
+		if (intent->kind == INTENT_ARRIVAL) {
+			CONTAINER(intent, struct arrival, intent)->result = result;
+		} else if (intent->kind == INTENT_CLAIM) {
+			struct claim *claim = CONTAINER(intent, struct claim, intent);
+			claim->claimed = false;
+			claim->later = true;
+			claim->due_ns = clock_wall_ns() + STORE_PROBE_NS;
+		} else if (intent->kind == INTENT_RESULT || result == ARRIVAL_BUSY) {
+			continue;
+		}
+		told.items[told.count++] = intent;
+	}
+	tell_all(store, &told, err);
+}
+
+static bool
+ON_THREAD(store_thread) pack_run(struct store *store, struct pack *pack, struct error *err)
+{
+	batch_begin(store);
+	bool good = begin(store, err) && pack_work(store, pack, err);
+#ifdef HOOKLATCH_NEGATIVE_ANSWER_BEFORE_COMMIT
+	if (good) { /* a build that breaks the promise on purpose; the suites must catch it */
+		tell(store, pack, INTENT_ARRIVAL, NULL);
+		for (size_t i = 0; i < pack->count;) {
+			if (pack->items[i]->kind == INTENT_ARRIVAL) {
+				pack->items[i] = pack->items[--pack->count];
+			} else {
+				i++;
+			}
+		}
+	}
+#endif
+	good = good && commit(store, err);
+	if (!good) {
+		rollback(store);
+		batch_undo(store);
+		return false;
+	}
+	metrics_add(METRIC_COMMIT_EVENTS, (int64_t)pack->events);
+	tell_all(store, pack, NULL);
+	publish(store);
+	return true;
+}
+
+static void
+ON_THREAD(store_thread) guilty(struct store *store, struct pack *one, const struct error *err)
+{
+	struct log_line line;
+	log_begin(&line, LOG_ERROR, "store.refused", "an entry could not be stored");
+	log_error(&line, err);
+	log_end(&line);
+	if (one->items[0]->kind == INTENT_RESULT) { /* its delivery would hang for ever */
+		struct error bad = *err;
+		bad.kind = ERROR_STORE_BAD;
+		writer_failed(store, &bad);
+		return;
+	}
+	pack_failed(store, one, err);
+}
+
+static void
+ON_THREAD(store_thread) run_pack(struct store *store, struct pack *pack)
+{
+	struct error err;
+	if (atomic_load(&store->state) == STORE_BROKEN) {
+		(void)error_set(&err, ERROR_STORE_BAD, "the store cannot be trusted any more");
+		pack_failed(store, pack, &err);
+		return;
+	}
+	if (pack_run(store, pack, &err)) {
+		return;
+	}
+	if (err.kind != ERROR_INVALID) {
+		writer_failed(store, &err);
+		pack_failed(store, pack, &err);
+		return;
+	}
+	for (size_t i = 0; i < pack->count; i++) { /* find the guilty one; the others are stored */
+		struct pack one = { .items = { pack->items[i] }, .count = 1, .events = 0 };
+		if (!pack_run(store, &one, &err)) {
+			if (err.kind == ERROR_INVALID) {
+				guilty(store, &one, &err);
+			} else {
+				writer_failed(store, &err);
+				pack_failed(store, &one, &err);
+			}
+		}
+	}
+}
+
+/* --- the thread --- */
+
+static void
+take_inbox(struct store *store)
+{
+	struct queue_item *item = queue_take(&store->inbox);
+	while (item != NULL) {
+		struct queue_item *next = item->next;
+		struct intent *intent = CONTAINER(item, struct intent, item);
+		intent->next = NULL;
+		*store->waiting_tail = intent;
+		store->waiting_tail = &intent->next;
+		item = next;
+	}
+}
+
+static size_t
+intent_bytes(struct intent *intent)
+{
+	return intent->kind == INTENT_ARRIVAL
+	               ? CONTAINER(intent, struct arrival, intent)->event->body.size
+	               : 0;
+}
+
+static void
+fill_pack(struct store *store, struct pack *pack)
+{
+	size_t bytes = 0;
+	pack->count = 0;
+	pack->events = 0;
+	while (store->waiting != NULL && pack->count < STORE_BATCH_MOST) {
+		struct intent *intent = store->waiting;
+		bytes += intent_bytes(intent);
+		if (pack->count > 0 && bytes > STORE_BATCH_BYTES) {
+			return;
+		}
+		pack->events += intent->kind == INTENT_ARRIVAL ? 1 : 0;
+		pack->items[pack->count++] = intent;
+		store->waiting = intent->next;
+		if (store->waiting == NULL) {
+			store->waiting_tail = &store->waiting;
+		}
+	}
+}
+
+static int
+on_wal(void *context, sqlite3 *database, const char *name, int pages)
+{
+	(void)database;
+	(void)name;
+	((struct store *)context)->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+static void
+ON_THREAD(store_thread) checkpoint(struct store *store)
+{
+	if (store->wal_pages < WAL_CHECKPOINT_PAGES) {
+		return;
+	}
+	int left = 0;
+	int done = 0;
+	if (sqlite3_wal_checkpoint_v2(store->database, "main", SQLITE_CHECKPOINT_PASSIVE, &left,
+	                              &done) != SQLITE_OK) {
+		struct error err;
+		(void)sqlite_error(&err, store->database, "checkpoint");
+		writer_failed(store, &err);
+	}
+	store->wal_pages = left > done ? left - done : 0;
+}
+
+static bool
+ON_THREAD(store_thread) returned_work(struct store *store, void *context, struct error *err)
+{
+	(void)context;
+	return apply_returned(store, err);
+}
+
+static bool
+ON_THREAD(store_thread) probe_work(struct store *store, void *context, struct error *err)
+{
+	(void)context;
+	return statement_run(store,
+	                     statement_bind(store, SQL_META_SET, "ti", "probe", clock_wall_ns()),
+	                     NULL, err);
+}
+
+/* While it does not work: tries again, so that it recovers by itself without an event's help. */
+static void
+ON_THREAD(store_thread) probe(struct store *store)
+{
+	struct error err;
+	int state = atomic_load(&store->state);
+	if ((state != STORE_FULL && state != STORE_BUSY) || clock_boot_ns() < store->probe_at_ns) {
+		return;
+	}
+	if (!writer_transaction(store, probe_work, NULL, &err)) {
+		log_say(LOG_DEBUG, "store.probe", "still not: %s", err.text);
+	}
+}
+
+static bool
+ON_THREAD(store_thread) return_claims(struct store *store)
+{
+	struct error err;
+	while (!store->claims_returned) {
+		if (!writer_transaction(store, returned_work, NULL, &err)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool
+only_results_wait(const struct store *store)
+{
+	for (const struct intent *intent = store->waiting; intent != NULL; intent = intent->next) {
+		if (intent->kind == INTENT_ARRIVAL || intent->kind == INTENT_CLAIM) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static int64_t
+next_wake(const struct store *store, int64_t replay_ns)
+{
+	int state = atomic_load(&store->state);
+	if (store->waiting != NULL && state == STORE_GOOD) {
+		return 0;
+	}
+	int64_t next = replay_ns;
+	if (state == STORE_FULL || state == STORE_BUSY) {
+		next = store->probe_at_ns < next ? store->probe_at_ns : next;
+	}
+	if (next == INT64_MAX) {
+		return -1;
+	}
+	int64_t wait = next - clock_boot_ns();
+	return wait < 0 ? 0 : wait;
+}
+
+static void
+store_run(void *context)
+{
+	thread_is(&store_thread);
+	struct store *store = context;
+	struct pack pack;
+	int64_t replay_ns = 0;
+	for (;;) {
+		take_inbox(store);
+		probe(store);
+		bool returned = return_claims(store);
+		int state = atomic_load(&store->state);
+		if (store->waiting != NULL && (state == STORE_GOOD || !only_results_wait(store))) {
+			fill_pack(store, &pack);
+			run_pack(store, &pack);
+		} else if (state == STORE_GOOD && returned && !atomic_load(&store->stopping)) {
+			replay_ns = replays_step(store);
+		}
+		checkpoint(store);
+		if (store->waiting == NULL || atomic_load(&store->state) != STORE_GOOD) {
+			if (atomic_load(&store->stopping) &&
+			    (store->waiting == NULL || only_results_wait(store))) {
+				take_inbox(store);
+				if (store->waiting == NULL ||
+				    atomic_load(&store->state) != STORE_GOOD) {
+					return;
+				}
+				continue;
+			}
+			queue_wait(&store->inbox, next_wake(store, replay_ns));
+		} else if (replay_ns <= clock_boot_ns() && returned &&
+		           !atomic_load(&store->stopping)) {
+			replay_ns = replays_step(store); /* beside a steady load too */
+		}
+	}
+}
+
+bool
+store_start(struct store *store, const struct store_listener *listener, struct error *err)
+{
+	store->listener = *listener;
+	store->listening = true;
+	(void)sqlite3_wal_hook(store->database, on_wal, store);
+	if (!thread_start(&store->thread, &store_thread, store_run, store, err)) {
+		return false;
+	}
+	store->started = true;
+	return true;
+}
+
+void
+store_close(struct store *store)
+{
+	if (store == NULL) {
+		return;
+	}
+	if (store->started) {
+		atomic_store(&store->stopping, true);
+		queue_wake(&store->inbox);
+		(void)pthread_join(store->thread, NULL);
+	}
+	statements_finish(store);
+	replays_finish(store);
+	if (store->database != NULL) {
+		(void)sqlite3_close_v2(store->database);
+	}
+	for (size_t i = 0; i < STORE_HANDLERS_MOST; i++) {
+		free(atomic_load(&store->names[i]));
+	}
+	lock_release(&store->lock);
+	queue_finish(&store->inbox);
+	(void)pthread_mutex_destroy(&store->text_lock);
+	(void)pthread_mutex_destroy(&store->notes_lock);
+	free(store->batch.due);
+	free(store->path);
+	free(store);
+}
+
+void
+store_submit(struct store *store, struct intent *intent)
+{
+	queue_push(&store->inbox, &intent->item);
+}
+
+bool
+store_change(struct store *store, struct change *change, struct error *err)
+{
+	change->intent.kind = INTENT_CHANGE;
+	change->over = false;
+	(void)pthread_mutex_init(&change->lock, NULL);
+	(void)pthread_cond_init(&change->ended, NULL);
+	store_submit(store, &change->intent);
+	(void)pthread_mutex_lock(&change->lock);
+	while (!change->over) {
+		(void)pthread_cond_wait(&change->ended, &change->lock);
+	}
+	(void)pthread_mutex_unlock(&change->lock);
+	(void)pthread_cond_destroy(&change->ended);
+	(void)pthread_mutex_destroy(&change->lock);
+	if (!change->good) {
+		*err = change->error;
+	}
+	return change->good;
+}
+
+void
+store_pause_claims(struct store *store)
+{
+	atomic_store(&store->claims_paused, true);
+}
+
+/* --- what anybody may read --- */
+
+bool
+store_ready(const struct store *store, struct buffer *why)
+{
+	static const char *const names[] = { "good", "full", "busy", "broken" };
+	int state = atomic_load(&store->state);
+	if (state == STORE_GOOD) {
+		return true;
+	}
+	struct store *locked = (struct store *)(uintptr_t)store;
+	(void)pthread_mutex_lock(&locked->text_lock);
+	buffer_format(why, "store %s: %s", names[state], locked->why);
+	(void)pthread_mutex_unlock(&locked->text_lock);
+	return false;
+}
+
+int64_t
+store_count(const struct store *store, int64_t handler, unsigned state)
+{
+	if (handler == 0) {
+		return atomic_load(&store->totals[state]);
+	}
+	return handler > 0 && handler < STORE_HANDLERS_MOST
+	               ? atomic_load(&store->counts[handler][state])
+	               : 0;
+}
+
+int64_t
+store_handler_ran_ns(const struct store *store, int64_t handler)
+{
+	return atomic_load(&store->ran_ns[handler]);
+}
+
+const char *
+store_handler_name(const struct store *store, int64_t handler)
+{
+	return handler > 0 && handler < STORE_HANDLERS_MOST ? atomic_load(&store->names[handler])
+	                                                    : NULL;
+}
+
+int64_t
+store_handlers(const struct store *store)
+{
+	return atomic_load(&store->highest_handler);
+}
+
+int64_t
+store_imbalance(const struct store *store)
+{
+	int64_t sum = 0;
+	for (unsigned state = 0; state < DELIVERY_STATES; state++) {
+		sum += atomic_load(&store->totals[state]);
+	}
+	int64_t off = atomic_load(&store->totals[LEDGER_RECEIVED]) - sum;
+	int64_t audited = atomic_load(&store->imbalance);
+	return audited != 0 ? audited : off;
+}
+
+void
+store_set_imbalance(struct store *store, int64_t off)
+{
+	atomic_store(&store->imbalance, off);
+}
+
+int64_t
+store_commits(const struct store *store)
+{
+	return atomic_load(&store->commits);
+}
+
+const char *
+store_path(const struct store *store)
+{
+	return store->path;
+}
+
+size_t
+store_notes_after(struct store *store, int64_t number, struct done_note *notes, size_t room)
+{
+	size_t count = 0;
+	(void)pthread_mutex_lock(&store->notes_lock);
+	int64_t first = number + 1 > store->notes_last - STORE_NOTES + 1
+	                        ? number + 1
+	                        : store->notes_last - STORE_NOTES + 1;
+	for (int64_t i = first < 1 ? 1 : first; i <= store->notes_last && count < room; i++) {
+		notes[count++] = store->notes[i % STORE_NOTES];
+	}
+	(void)pthread_mutex_unlock(&store->notes_lock);
+	return count;
+}
+
+int64_t
+store_notes_last(struct store *store)
+{
+	(void)pthread_mutex_lock(&store->notes_lock);
+	int64_t last = store->notes_last;
+	(void)pthread_mutex_unlock(&store->notes_lock);
+	return last;
+}

@@ -1,0 +1,38 @@
+/* Finds what a JSON pointer (RFC 6901) names in a JSON text (RFC 8259), in one pass, without a tree, without recursion
+ * and without a copy. It looks only at the way to the pointer: huge numbers, \u0000, bytes that are no UTF-8, any depth
+ * and even broken syntax beside that way do not matter. Of repeated keys the first counts.
+ * Pure: bytes in, slices out. */
+#ifndef HOOKLATCH_VERIFY_JSON_POINTER_H
+#define HOOKLATCH_VERIFY_JSON_POINTER_H
+
+#include "receiver/base/bytes.h"
+
+enum json_find {
+	JSON_FOUND,
+	JSON_ABSENT, /* the text is JSON as far as it was read, and has no such value */
+	JSON_BROKEN, /* no JSON on the way there */
+};
+
+enum json_kind {
+	JSON_STRING,
+	JSON_NUMBER,
+	JSON_LITERAL, /* true, false, null */
+	JSON_OBJECT,
+	JSON_ARRAY,
+};
+
+struct json_slice {
+	enum json_kind kind;
+	struct span raw; /* the value's very bytes; a string with its quotes */
+};
+
+enum json_find json_pointer_find(struct span text, struct span pointer, struct json_slice *ret)
+	MUST_CHECK;
+
+/* The value as text: a string decoded, anything else as it stands. False: a string that is no Unicode (a lone
+ * surrogate, bad UTF-8), a number or literal that is none, or more than `out` takes. */
+bool json_slice_text(struct json_slice slice, struct buffer *out) MUST_CHECK;
+
+bool json_pointer_valid(struct span pointer); /* empty, or "/" and tokens with ~0 and ~1 only */
+
+#endif

@@ -1,0 +1,249 @@
+// The two servers and the load generator as processes: start, readiness, CPU, memory, stop.
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const READY_MS = 60_000;
+const STOP_MS = 60_000;
+
+// Whatever ends the bench, nothing that it started stays behind.
+const running = new Map();
+process.on('exit', () => {
+  for (const [child, signal] of running) child.kill(signal);
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+
+// `lastSignal`: nginx's master must have the chance to end its workers.
+function start(command, { cpu, lastSignal = 'SIGKILL', ...options }) {
+  const [program, ...args] = cpu === undefined ? command : ['taskset', '-c', String(cpu), ...command];
+  const child = spawn(program, args, options);
+  running.set(child, lastSignal);
+  child.ended = new Promise((resolve) => {
+    child.on('error', (error) => resolve(`${program}: ${error.message}`));
+    child.on('exit', (code, signal) => resolve(signal ?? code));
+  }).finally(() => running.delete(child));
+  return child;
+}
+
+// Resolves with the first thing that `probe` finds; throws when the process ends before, or time is over.
+async function ready(child, name, probe, complaint) {
+  const failed = (why) => new Error(`${name} does not start: ${why}\n${complaint()}`);
+  const over = new AbortController();
+  try {
+    return await Promise.race([
+      probe(over.signal),
+      child.ended.then((how) => { throw failed(`it ended with ${how}`); }),
+      sleep(READY_MS, undefined, { signal: over.signal }).then(() => { throw failed('not ready in time'); }),
+    ]);
+  } finally {
+    over.abort();
+  }
+}
+
+async function poll(signal, look) {
+  while (!signal.aborted) {
+    const found = await look();
+    if (found) return found;
+    await sleep(5);
+  }
+  return undefined;
+}
+
+async function stop(child, name) {
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+  const how = await child.ended;
+  clearTimeout(timer);
+  if (how !== 0) throw new Error(`${name} ended with ${how} after SIGTERM`);
+}
+
+export async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function connects(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1');
+    const done = (result) => { socket.destroy(); resolve(result); };
+    socket.once('connect', () => done(true)).once('error', () => done(false));
+  });
+}
+
+export function childrenOf(pid) {
+  return fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name)).filter((name) => {
+    try {
+      const stat = fs.readFileSync(`/proc/${name}/stat`, 'latin1');
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid;
+    } catch {
+      return false; // gone meanwhile
+    }
+  }).map(Number);
+}
+
+export function memoryOf(pids) {
+  const sum = { rss_kib: 0, anonymous_kib: 0 };
+  for (const pid of pids) {
+    const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
+    sum.rss_kib += Number(/^VmRSS:\s+(\d+)/m.exec(status)[1]);
+    sum.anonymous_kib += Number(/^RssAnon:\s+(\d+)/m.exec(status)[1]);
+  }
+  return sum;
+}
+
+// What both servers are given: an ECDSA P-256 certificate and GitHub's secret.
+export function writeCredentials(directory) {
+  const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
+    '-keyout', 'key.pem', '-out', 'cert.pem', '-subj', '/CN=localhost', '-days', '30',
+    '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], { cwd: directory, encoding: 'utf8' });
+  if (made.status !== 0) throw new Error(`openssl cannot make a certificate: ${made.error ?? made.stderr}`);
+  fs.writeFileSync(path.join(directory, 'secret'), 'what-github-and-we-know\n', { mode: 0o600 });
+}
+
+export async function startNginx(directory, { cpu, workers }) {
+  const port = await freePort();
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+  fs.writeFileSync(path.join(directory, 'nginx.conf'), `
+    daemon off;
+    pid nginx.pid;
+    error_log error.log warn;
+    worker_processes ${workers};
+    worker_rlimit_nofile 20000;
+    events { worker_connections 8192; }
+    http {
+      access_log off;
+      ${temporary.map((name) => `${name}_temp_path temp-${name};`).join(' ')}
+      server {
+        listen 127.0.0.1:${port} ssl;
+        ssl_certificate cert.pem;
+        ssl_certificate_key key.pem;
+        ssl_protocols TLSv1.3;
+        keepalive_timeout 300s;
+        keepalive_requests 1000000000;
+        client_max_body_size 64m;
+        location / { return 200; }
+      }
+    }`);
+  const child = start(['nginx', '-p', directory, '-c', 'nginx.conf', '-e', 'error.log'],
+    { cpu, lastSignal: 'SIGTERM', stdio: 'ignore' });
+  const up = async () => childrenOf(child.pid).length >= workers && connects(port); // the master listens before it has workers
+  await ready(child, 'nginx', (signal) => poll(signal, up),
+    () => fs.readFileSync(path.join(directory, 'error.log'), 'utf8'));
+  return {
+    name: 'nginx',
+    url: `https://127.0.0.1:${port}/github`,
+    pids: () => [child.pid, ...childrenOf(child.pid)],
+    stop: () => stop(child, 'nginx'),
+  };
+}
+
+// `handler`: 'none' stores events that no handler wants, 'log' hands each one to `log: {}`.
+// `level`: from `warn` on the line `service.ready` may be missing; then the port is chosen here and readiness is a connect.
+function writeConfiguration(directory, { handler, level, port }) {
+  const file = path.join(directory, 'hooklatch.yaml');
+  fs.writeFileSync(file, `${JSON.stringify({ // JSON is YAML
+    listen: [{ https: `127.0.0.1:${port}`, certificate: 'cert.pem', key: 'key.pem' }],
+    admin: [{ unix: 'hooklatch.sock' }],
+    store: 'sqlite:hooklatch.db',
+    log: { format: 'json', level },
+    sources: { github: { path: '/github', provider: 'github', secrets: [{ file: 'secret' }] } },
+    handlers: { bench: { on: [handler === 'none' ? 'github/never' : 'github/*'], log: {} } },
+  }, null, 2)}\n`);
+  return file;
+}
+
+function readyAddress(lines) {
+  for (const line of lines) {
+    if (!line.includes('service.ready')) continue;
+    const { event, addresses } = JSON.parse(line);
+    if (event === 'service.ready') return addresses.find((address) => address.startsWith('https://'));
+  }
+  return undefined;
+}
+
+// Keeps reading afterwards, so that the log never blocks.
+function readyFromPipe(stream, seen) {
+  return new Promise((resolve) => {
+    let rest = '';
+    stream.setEncoding('utf8').on('data', (text) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop();
+      seen(lines);
+      const address = readyAddress(lines);
+      if (address !== undefined) resolve(address);
+    });
+  });
+}
+
+// `timed`: the log goes through a pipe, which tells readiness in the instant it is written; else into a file, so that
+// nobody's CPU but the server's is spent on it.
+export async function startHooklatch(directory, { program, cpu, handler = 'none', level = 'info', timed = false }) {
+  const quiet = level !== 'info' && level !== 'debug';
+  const port = quiet ? await freePort() : 0;
+  const configuration = writeConfiguration(directory, { handler, level, port });
+  const log = path.join(directory, 'hooklatch.log');
+  const descriptor = timed ? undefined : fs.openSync(log, 'w');
+  const begun = process.hrtime.bigint();
+  const child = start([program, 'serve', '-c', configuration], {
+    cpu, cwd: directory, stdio: ['ignore', 'ignore', timed ? 'pipe' : descriptor],
+  });
+  let tail = [];
+  const seen = (lines) => { tail = [...tail, ...lines].slice(-5); };
+  const address = await ready(child, 'hooklatch', (signal) => {
+    if (quiet) return poll(signal, async () => (await connects(port)) && `https://127.0.0.1:${port}`);
+    if (timed) return readyFromPipe(child.stderr, seen);
+    return poll(signal, () => {
+      const lines = fs.readFileSync(log, 'utf8').split('\n').slice(0, -1);
+      seen(lines);
+      return readyAddress(lines);
+    });
+  }, () => tail.join('\n'));
+  const readyMs = Number(process.hrtime.bigint() - begun) / 1e6;
+  if (descriptor !== undefined) fs.closeSync(descriptor);
+  return {
+    name: 'hooklatch',
+    url: `${address.replace(/\/$/, '')}/github`,
+    readyMs,
+    pids: () => [child.pid],
+    stats: () => {
+      const asked = spawnSync(program, ['stats', '-c', configuration, '--json'], { encoding: 'utf8' });
+      if (asked.status !== 0) throw new Error(`hooklatch stats: ${asked.error ?? asked.stderr}`);
+      return JSON.parse(asked.stdout);
+    },
+    stop: () => stop(child, 'hooklatch'),
+  };
+}
+
+export function buildLoad(root, directory) {
+  const program = path.join(directory, 'load');
+  const here = path.join(root, 'tests/bench');
+  const sources = fs.readdirSync(here).filter((name) => /\.[ch]$/.test(name)).map((name) => path.join(here, name));
+  const changed = Math.max(...sources.map((file) => fs.statSync(file).mtimeMs));
+  if (!fs.existsSync(program) || fs.statSync(program).mtimeMs < changed) {
+    const built = spawnSync(process.env.CC ?? 'cc', ['-std=c17', '-D_GNU_SOURCE', '-O2', `-I${root}`, '-o', program,
+      ...sources.filter((file) => file.endsWith('.c')), '-lssl', '-lcrypto', '-lm'], { encoding: 'utf8' });
+    if (built.status !== 0) throw new Error(`the load generator cannot be built: ${built.error ?? built.stderr}`);
+  }
+  return program;
+}
+
+// One run of the load generator against a server; see load --help. Wrong answers are in the result, not an exception.
+export async function runLoad(program, server, { cpu, secret, ...options }) {
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const watched = server.pids().flatMap((pid) => ['--watch', String(pid)]);
+  const child = start([program, '--secret', secret, ...args, ...watched, server.url],
+    { cpu, stdio: ['ignore', 'pipe', 'pipe'] });
+  const texts = await Promise.all([child.stdout, child.stderr].map(async (stream) => {
+    let text = '';
+    for await (const part of stream.setEncoding('utf8')) text += part;
+    return text;
+  }));
+  const how = await child.ended;
+  if (!texts[0].startsWith('{')) throw new Error(`the load generator ended with ${how}: ${texts[1]}`);
+  return { ...JSON.parse(texts[0]), complaint: texts[1].trim().replaceAll('\n', '; ') };
+}
