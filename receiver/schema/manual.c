@@ -43,7 +43,7 @@ facts(struct buffer *out, const struct schema_row *row)
 {
 	if (row->words != NULL) {
 		buffer_text(out, "One of");
-		for (size_t i = 0; row->words[i] != NULL; i++) {
+		for (size_t i = row->words[0][0] == '\0' ? 1 : 0; row->words[i] != NULL; i++) {
 			buffer_format(out, "\n.Cm %s%s", row->words[i],
 			              row->words[i + 1] == NULL ? " ." : " ,");
 		}

@@ -391,25 +391,31 @@ ON_THREAD(store_thread) step_one(struct store *store, struct replay *replay, boo
 	}
 }
 
-int64_t
+void
 replays_step(struct store *store)
 {
-	int64_t next_ns = INT64_MAX;
 	for (size_t i = 0; i < store->replay_count;) {
 		struct replay *replay = &store->replays[i];
 		bool over = false;
 		if (replay->next_ns <= clock_boot_ns()) {
 			step_one(store, replay, &over);
 		}
-		if (over) {
-			replay_free(replay);
-			memmove(replay, replay + 1,
-			        (store->replay_count - i - 1) * sizeof(*replay));
-			store->replay_count--;
+		if (!over) {
+			i++;
 			continue;
 		}
-		next_ns = replay->next_ns < next_ns ? replay->next_ns : next_ns;
-		i++;
+		replay_free(replay);
+		memmove(replay, replay + 1, (store->replay_count - i - 1) * sizeof(*replay));
+		store->replay_count--;
+	}
+}
+
+int64_t
+replays_next(const struct store *store)
+{
+	int64_t next_ns = INT64_MAX;
+	for (size_t i = 0; i < store->replay_count; i++) {
+		next_ns = store->replays[i].next_ns < next_ns ? store->replays[i].next_ns : next_ns;
 	}
 	return next_ns;
 }

@@ -534,15 +534,15 @@ only_results_wait(const struct store *store)
 }
 
 static int64_t
-next_wake(const struct store *store, int64_t replay_ns)
+next_wake(const struct store *store)
 {
 	int state = atomic_load(&store->state);
-	if (store->waiting != NULL && state == STORE_GOOD) {
+	if (state == STORE_GOOD && (store->waiting != NULL || !store->claims_returned)) {
 		return 0;
 	}
-	int64_t next = replay_ns;
+	int64_t next = state == STORE_GOOD ? replays_next(store) : INT64_MAX;
 	if (state == STORE_FULL || state == STORE_BUSY) {
-		next = store->probe_at_ns < next ? store->probe_at_ns : next;
+		next = store->probe_at_ns;
 	}
 	if (next == INT64_MAX) {
 		return -1;
@@ -551,40 +551,44 @@ next_wake(const struct store *store, int64_t replay_ns)
 	return wait < 0 ? 0 : wait;
 }
 
+/* One turn: a batch of what waits, a slice of each replay, a checkpoint. */
+static void ON_THREAD(store_thread)
+turn(struct store *store, struct pack *pack)
+{
+	take_inbox(store);
+	probe(store);
+	bool returned = return_claims(store);
+	bool good = atomic_load(&store->state) == STORE_GOOD;
+	if (store->waiting != NULL && (good || !only_results_wait(store))) {
+		fill_pack(store, pack);
+		run_pack(store, pack);
+	}
+	if (returned && atomic_load(&store->state) == STORE_GOOD && !atomic_load(&store->stopping)) {
+		replays_step(store);
+	}
+	checkpoint(store);
+}
+
+/* Everything that can be written is. */
+static bool
+may_end(struct store *store)
+{
+	if (!atomic_load(&store->stopping)) {
+		return false;
+	}
+	take_inbox(store);
+	return store->waiting == NULL || (atomic_load(&store->state) != STORE_GOOD && only_results_wait(store));
+}
+
 static void
 store_run(void *context)
 {
 	thread_is(&store_thread);
 	struct store *store = context;
 	struct pack pack;
-	int64_t replay_ns = 0;
-	for (;;) {
-		take_inbox(store);
-		probe(store);
-		bool returned = return_claims(store);
-		int state = atomic_load(&store->state);
-		if (store->waiting != NULL && (state == STORE_GOOD || !only_results_wait(store))) {
-			fill_pack(store, &pack);
-			run_pack(store, &pack);
-		} else if (state == STORE_GOOD && returned && !atomic_load(&store->stopping)) {
-			replay_ns = replays_step(store);
-		}
-		checkpoint(store);
-		if (store->waiting == NULL || atomic_load(&store->state) != STORE_GOOD) {
-			if (atomic_load(&store->stopping) &&
-			    (store->waiting == NULL || only_results_wait(store))) {
-				take_inbox(store);
-				if (store->waiting == NULL ||
-				    atomic_load(&store->state) != STORE_GOOD) {
-					return;
-				}
-				continue;
-			}
-			queue_wait(&store->inbox, next_wake(store, replay_ns));
-		} else if (replay_ns <= clock_boot_ns() && returned &&
-		           !atomic_load(&store->stopping)) {
-			replay_ns = replays_step(store); /* beside a steady load too */
-		}
+	while (!may_end(store)) {
+		queue_wait(&store->inbox, next_wake(store));
+		turn(store, &pack);
 	}
 }
 

@@ -165,9 +165,10 @@ void batch_due(struct store *store, struct delivery_key key, int64_t due_ns, boo
 bool replays_load(struct store *store, struct error *err) MUST_CHECK;
 bool apply_replay_change(struct store *store, struct change *change, struct error *err)
 	ON_THREAD(store_thread) MUST_CHECK;
-/* The next slice of each replay that is due, each in a transaction of its own. Returns when to come again (boot time,
- * INT64_MAX: never). */
-int64_t replays_step(struct store *store) ON_THREAD(store_thread);
+/* The next slice of each replay that is due, each in a transaction of its own. */
+void replays_step(struct store *store) ON_THREAD(store_thread);
+/* When to come again: boot time, INT64_MAX for never. */
+int64_t replays_next(const struct store *store);
 void replays_finish(struct store *store);
 
 /* writer.c */
