@@ -415,7 +415,7 @@ judge(struct call *call, int status)
 {
 	struct outcome *outcome = call->outcome;
 	if (call->timed_out) {
-		fail(outcome, OUTCOME_RETRY, "timeout", "not done after %" PRId64 " ms",
+		fail(outcome, OUTCOME_RETRY, "timeout", "timeout: not done after %" PRId64 " ms",
 		     call->attempt->timeout_ns / NS_PER_MS);
 	} else if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		outcome->kind =

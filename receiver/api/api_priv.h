@@ -48,6 +48,8 @@ bool request_filter(const struct call_context *context, struct filter *filter, s
 /* "ids" of the body, numbers and "<source>/<id>[/<handler>]", as a JSON array of dead letters' numbers. *ids NULL: none
  * were given. ERROR_NOT_FOUND names the first that is not there. */
 bool request_dead_ids(struct call_context *context, char **ids, struct error *err) MUST_CHECK;
+/* The filter as options, bound by --until, for a person to copy. */
+json_t *json_of_options(const struct filter *filter);
 /* A path segment, decoded. The caller frees it. */
 char *decode_segment(struct span segment);
 

@@ -79,6 +79,21 @@ span_of_json(const json_t *value)
 	               : (struct span){ NULL, 0 };
 }
 
+json_t *
+json_of_options(const struct filter *filter)
+{
+	struct filter bound = *filter; /* its texts stay the caller's */
+	struct buffer options;
+	buffer_init(&options, 65536);
+	if (bound.until_ns == 0) {
+		bound.until_ns = clock_wall_ns();
+	}
+	filter_options(&bound, &options);
+	json_t *text = json_of_span(buffer_view(&options));
+	buffer_finish(&options);
+	return text;
+}
+
 char *
 decode_segment(struct span segment)
 {

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "receiver/api/api_priv.h"
-#include "receiver/base/clock.h"
 
 static bool
 add_replay(void *context, const struct replay_row *row)
@@ -219,18 +218,8 @@ make_plan(struct call_context *context, struct plan *plan, struct error *err)
 static json_t *
 describe(const struct plan *plan)
 {
-	struct filter bound = plan->filter;
-	struct buffer options;
-	buffer_init(&options, 65536);
-	if (bound.until_ns == 0) {
-		bound.until_ns = clock_wall_ns();
-	}
-	filter_options(&bound, &options);
-	json_t *answer =
-		json_pack("{s:b, s:I, s:O, s:o}", "dry_run", 1, "count", (json_int_t)plan->total,
-	                  "first", plan->first, "options", json_of_span(buffer_view(&options)));
-	buffer_finish(&options);
-	return answer;
+	return json_pack("{s:b, s:I, s:O, s:o}", "dry_run", 1, "count", (json_int_t)plan->total, "first", plan->first,
+	                 "options", json_of_options(&plan->filter));
 }
 
 static json_t *

@@ -68,7 +68,7 @@ add_attempt(void *context, const struct attempt_row *row)
 	bool failed = span_equal(row->result, SPAN("failed"));
 	if (!failed || !takes(tail->filter.source, row->source) ||
 	    !takes(tail->filter.type, row->type) || !takes(tail->filter.handler, row->handler) ||
-	    (tail->filter.id != NULL && !span_equal(span_of(tail->filter.id), row->event_id))) {
+	    !takes(tail->filter.id, row->event_id)) {
 		return true;
 	}
 	json_t *item = line("warn", "attempt.failed", "a try failed");
@@ -120,7 +120,7 @@ fill_done(void *context, const struct event_row *row)
 	struct done_event *done = context;
 	done->wanted = takes(done->filter->source, row->source) &&
 	               takes(done->filter->type, row->type) &&
-	               (done->filter->id == NULL || span_equal(span_of(done->filter->id), row->id));
+	               takes(done->filter->id, row->id);
 	(void)json_object_set_new(done->item, "source", json_of_span(row->source));
 	(void)json_object_set_new(done->item, "event_id", json_of_span(row->id));
 	(void)json_object_set_new(done->item, "type", json_of_span(row->type));

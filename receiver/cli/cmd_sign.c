@@ -53,7 +53,16 @@ chosen_source(const struct invocation *invocation, struct config *config, int *c
 	}
 	struct source *source = config_source_by_name(config, name);
 	if (source == NULL) {
-		complain("there is no source \"%s\" in %s", name, config->file);
+		const char *names[CONFIG_HANDLERS_MOST / 4];
+		size_t count = 0;
+		for (size_t i = 0; i < config->source_count && count + 1 < COUNT(names); i++) {
+			names[count++] = config->sources[i].name;
+		}
+		names[count] = NULL;
+		const char *nearest = problems_nearest(span_of(name), names);
+		complain("there is no source \"%s\" in %s%s%s%s", name, config->file,
+		         nearest == NULL ? "" : "; did you mean \"", nearest == NULL ? "" : nearest,
+		         nearest == NULL ? "" : "\"?");
 		return NULL;
 	}
 	if (!config_read_secrets(config, source, &err)) {

@@ -151,7 +151,9 @@ value_scheme(struct config *config, const struct value_settings *value, const ch
 	}
 	const char *const *parts = value->parts.items;
 	for (size_t i = 0; i < value->parts.count; i++) {
-		check_pointer(config, node, "parts", parts[i]);
+		if (parts[i][0] == '/') { /* else it is the name of a header */
+			check_pointer(config, node, "parts", parts[i]);
+		}
 		ret->parts[i] = parts[i];
 	}
 	ret->part_count = value->parts.count;
@@ -440,7 +442,7 @@ check_source(struct config *config, size_t index, enum config_purpose purpose)
 	                        ? source->preset->body_limit
 	                        : config->settings.limits.body;
 	source->body_limit = (size_t)limit;
-	if (limit > config->settings.limits.memory - config->settings.limits.memory / 8) {
+	if (limit > config->settings.limits.memory) {
 		problems_add(&config->problems,
 		             node_key_place(node,
 		                            settings->body_limit != 0 ? "body_limit" : "provider"),
@@ -476,6 +478,24 @@ check_source(struct config *config, size_t index, enum config_purpose purpose)
 			&config->problems, node_key_place(node, "secrets"),
 			"secrets: all are past their `until`; every event of %s will be refused",
 			source->name);
+	}
+}
+
+/* On a unix socket every peer is the same: only a proxy's word tells addresses apart. */
+static void
+check_allow_on_unix(struct config *config)
+{
+	bool any = false;
+	for (size_t i = 0; i < config->source_count; i++) {
+		any = any || config->sources[i].allow_count > 0;
+	}
+	const struct listen_settings *listen = config->settings.listen.items;
+	for (size_t i = 0; any && i < config->settings.listen.count; i++) {
+		if (listen[i].http != NULL && strncmp(listen[i].http, "unix:", 5) == 0 &&
+		    listen[i].trusted_proxies.count == 0) {
+			problems_add(&config->problems, value_place(listen[i].entry.node, "http"),
+			             "http: a source has `allow`, and a unix socket knows no addresses without trusted_proxies");
+		}
 	}
 }
 
@@ -616,6 +636,7 @@ config_check(struct config *config, enum config_purpose purpose)
 	for (size_t i = 0; i < config->source_count; i++) {
 		check_source(config, i, purpose);
 	}
+	check_allow_on_unix(config);
 	config->handler_count = settings->handlers.count;
 	if (config->handler_count > CONFIG_HANDLERS_MOST) {
 		problems_add(&config->problems, node_key_place(config->root, "handlers"),

@@ -205,7 +205,7 @@ static const struct schema_row value_rows[] = {
 	  .kind = SCHEMA_TEXTS,
 	  FIELD(value_settings, parts),
 	  .reload = true,
-	  .text = "JSON pointers; their values are joined with \":\", a missing one is empty." },
+	  .text = "JSON pointers and names of headers; their values are joined with \":\", a missing one is empty." },
 	{ .name = "generated",
 	  .kind = SCHEMA_WORD,
 	  FIELD(value_settings, generated),

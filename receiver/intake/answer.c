@@ -63,7 +63,7 @@ answer_send(struct http_exchange *exchange, const struct answer *answer)
 	}
 	if (ack != NULL && ack->body != NULL) {
 		buffer_text(&body, ack->body);
-		bool json = ack->body[0] == '{' || ack->body[0] == '[';
+		bool json = ack->body[0] == '{';
 		response.content_type = json ? "application/json" : "text/plain; charset=utf-8";
 	} else {
 		json_body(answer, &body);

@@ -200,7 +200,7 @@ on_head(void *context, struct http_exchange *exchange, size_t *limit)
 		request->verdict = verification_begin(&request->verification, &source->scheme,
 		                                      &source->secrets, &request->verify,
 		                                      exchange->received_ns, true);
-		if (request->verdict != VERDICT_GOOD) { /* its sender need not send all that */
+		if (request->verdict != VERDICT_GOOD && exchange->length >= 0) { /* its sender need not send all that */
 			reject(exchange, request, verdict_result(request->verdict), NULL);
 			return HTTP_ANSWERED;
 		}
@@ -217,7 +217,9 @@ on_piece(void *context, struct http_exchange *exchange, struct span piece)
 {
 	(void)context;
 	struct request *request = exchange->data;
-	verification_feed(&request->verification, piece);
+	if (request->verdict == VERDICT_GOOD) {
+		verification_feed(&request->verification, piece);
+	}
 }
 
 /* --- the whole request --- */
@@ -237,6 +239,9 @@ verify(struct request *request)
 			return verdict;
 		}
 		verification_feed(&request->verification, body);
+	}
+	if (request->verdict != VERDICT_GOOD) { /* the head said so; its length had to be known first */
+		return request->verdict;
 	}
 	return verification_end(&request->verification, body);
 }
@@ -426,8 +431,12 @@ on_refused(void *context, struct http_exchange *exchange, enum http_refusal refu
 	case HTTP_TIMEOUT: result = RESULT_TIMEOUT; break;
 	case HTTP_HEADERS_TOO_LARGE:
 		result = RESULT_HEADERS_TOO_LARGE;
-		if (request == NULL &&
-		    exchange->has_request_line) { /* path, method and address are judged first */
+		if (request == NULL && exchange->has_request_line) { /* path, method, address and length first */
+			struct span length = { 0 };
+			if (fields_find(exchange->fields, SPAN("Content-Length"), &length) != 1 ||
+			    !span_number(length, &exchange->length)) {
+				exchange->length = -1;
+			}
 			enum result judged = judge_head(context, exchange, &request);
 			result = judged == RESULT_ACCEPTED ? result : judged;
 		}

@@ -1,6 +1,6 @@
 /* The one filter grammar: --source --type --handler --state --id --since --until --error --limit on the command
  * line, the same names in the query of the API and in a replay's row.
- * Texts are globs but for id; times are RFC 3339 or an age such as 2h or 3d. */
+ * Texts are globs; an id is the event's, with or without its source before it; times are RFC 3339 or an age such as 2h or 3d. */
 #ifndef HOOKLATCH_MODEL_FILTER_H
 #define HOOKLATCH_MODEL_FILTER_H
 
@@ -12,7 +12,7 @@ struct filter {
 	char *type;
 	char *handler;
 	char *error;
-	char *id;         /* exactly */
+	char *id;
 	unsigned states;  /* set of 1 << delivery_state; 0: any */
 	int64_t since_ns; /* of the event's arrival; 0: any */
 	int64_t until_ns;

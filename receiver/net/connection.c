@@ -71,8 +71,7 @@ enter(struct connection *c, enum connection_state state)
 	switch (state) {
 	case CONNECTION_HANDSHAKE: deadline_ns = limits->handshake_timeout_ns; break;
 	case CONNECTION_IDLE:
-		deadline_ns = c->first ? limits->header_timeout_ns : limits->idle_timeout_ns;
-		break;
+		deadline_ns = limits->idle_timeout_ns; break;
 	case CONNECTION_HEAD: deadline_ns = limits->header_timeout_ns; break;
 	case CONNECTION_BODY: deadline_ns = limits->body_timeout_ns; break;
 	case CONNECTION_PAUSED: deadline_ns = c->exchange->shown.patience_ns; break;
@@ -170,7 +169,6 @@ connection_open(struct net_loop *loop, struct listener *listener, int fd,
 	c->fd = fd;
 	c->peer = *peer;
 	c->counted = counted;
-	c->first = true;
 	buffer_init(&c->in, (size_t)HTTP1_FIELDS_MOST * 65536);
 	buffer_init(&c->out, 1024 * 1024 * 1024);
 	(void)event_assign(&c->event, loop->base, fd, EV_READ, on_ready, c);
@@ -386,7 +384,6 @@ exchange_begin(struct connection *c)
 	exchange->shown.length = -1;
 	exchange->shown.patience_ns = NET_PATIENCE_NS;
 	c->exchange = exchange;
-	c->first = false;
 	c->early = false;
 	return exchange;
 }
@@ -526,8 +523,7 @@ ON_THREAD(net_thread) body_room(struct connection *c, size_t more)
 		                                                  : c->exchange->limit;
 	}
 	if (wanted > shown->reserved) {
-		if (!net_memory_take(c->loop->net, wanted - shown->reserved,
-		                     wanted > HTTP_SMALL_BODY)) {
+		if (!net_memory_take(c->loop->net, wanted - shown->reserved)) {
 			pause_for_memory(c);
 			return false;
 		}

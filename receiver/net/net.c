@@ -560,12 +560,9 @@ net_of(const struct net_loop *loop)
 /* --- memory of bodies --- */
 
 bool
-net_memory_take(struct net *net, size_t bytes, bool large)
+net_memory_take(struct net *net, size_t bytes)
 {
 	long long most = atomic_load(&net->memory_most);
-	if (large) { /* the last eighth is for small ones */
-		most -= most / 8;
-	}
 	long long used = atomic_load(&net->memory_used);
 	do {
 		if (used + (long long)bytes > most) {

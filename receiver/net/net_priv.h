@@ -97,7 +97,6 @@ struct connection {
 	struct event event;
 	struct event timer;
 	bool counted; /* in `addresses` */
-	bool first;   /* no request has begun yet */
 	struct http_peer peer;
 	struct buffer in;
 	struct buffer out;
@@ -142,6 +141,6 @@ bool addresses_add(struct addresses *addresses, const struct http_peer *peer, in
 void addresses_remove(struct addresses *addresses, const struct http_peer *peer);
 
 /* memory of bodies */
-bool net_memory_take(struct net *net, size_t bytes, bool large) MUST_CHECK;
+bool net_memory_take(struct net *net, size_t bytes) MUST_CHECK;
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -186,7 +187,18 @@ listen_one(struct service *service, const struct listen_settings *settings, stru
 	const struct config *config = service->config;
 	const char *text = settings->https != NULL ? settings->https : settings->http;
 	struct net_listen listen = { .mode = 0660 };
-	if (!address_parse(span_of(text), &listen.address, err)) {
+	struct buffer local;
+	buffer_init(&local, 65536);
+	if (strncmp(text, "unix:", 5) == 0) {
+		char *path = config_path(config, text + 5);
+		buffer_format(&local, "unix:%s", path);
+		free(path);
+	} else {
+		buffer_text(&local, text);
+	}
+	bool parsed = address_parse(buffer_view(&local), &listen.address, err);
+	buffer_finish(&local);
+	if (!parsed) {
 		return error_prefix(err, "%s", text);
 	}
 	char *certificate =
@@ -518,6 +530,7 @@ service_run(const struct service_options *options)
 		                   .since_ns = clock_wall_ns() };
 	struct error err;
 	thread_become(&main_thread);
+	(void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC); /* whatever was left open: not for handlers */
 	raise_limits();
 	service.config = load_config(options->config_file);
 	if (service.config == NULL) {

@@ -165,7 +165,7 @@ read_header(struct verification *v)
 	struct span value = { 0 };
 	size_t found =
 		fields_find(v->request->fields, span_of(v->scheme->signature_header), &value);
-	if (found == 0 || span_trim(value).size == 0) {
+	if (found == 0 || (found == 1 && span_trim(value).size == 0)) {
 		return VERDICT_SIGNATURE_MISSING;
 	}
 	if (found > 1 || !take_elements(v, span_trim(value)) || v->signature_count == 0) {

@@ -34,13 +34,14 @@ read_json(const char *pointer, struct span body, struct buffer *out)
 }
 
 static enum value_find
-read_parts(const struct scheme_value *value, struct span body, struct buffer *out)
+read_parts(const struct scheme_value *value, struct fields fields, struct span body, struct buffer *out)
 {
 	bool any = false;
 	for (size_t i = 0; i < value->part_count; i++) {
 		buffer_text(out, i == 0 ? "" : ":");
-		enum value_find part = read_json(value->parts[i], body, out);
-		if (part == VALUE_UNREADABLE) {
+		bool json = value->parts[i][0] == '/';
+		enum value_find part = json ? read_json(value->parts[i], body, out) : read_header(value->parts[i], fields, out);
+		if (part == VALUE_UNREADABLE || part == VALUE_REPEATED) {
 			return part;
 		}
 		any = any || part == VALUE_FOUND;
@@ -55,7 +56,7 @@ value_read(const struct scheme_value *value, struct fields fields, struct span b
 	switch (value->from) {
 	case SCHEME_FROM_HEADER: return read_header(value->name, fields, out);
 	case SCHEME_FROM_JSON: return read_json(value->name, body, out);
-	case SCHEME_FROM_PARTS: return read_parts(value, body, out);
+	case SCHEME_FROM_PARTS: return read_parts(value, fields, body, out);
 	case SCHEME_NOWHERE:
 	case SCHEME_FROM_SIGNATURE:
 	case SCHEME_GENERATED: break;

@@ -60,7 +60,7 @@ describe('hmac', { timeout: 120_000, concurrency: 4 }, () => {
     const sources = {
       header: { ...plain, path: '/header', event_id: { header: 'X-Id' } },
       body: { ...plain, path: '/body', event_id: { json: '/data/id' } },
-      parts: { ...plain, path: '/parts', event_id: { parts: [{ json: '/kind' }, { json: '/nothing' }, { header: 'X-Part' }] } },
+      parts: { ...plain, path: '/parts', event_id: { parts: ['/kind', '/nothing', 'X-Part'] } },
       made: { ...plain, path: '/made', event_id: 'generated' },
     };
     const hook = await serve(t, { sources });

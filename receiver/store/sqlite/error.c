@@ -21,11 +21,28 @@ is_full(int extended, int system)
 	       (system == ENOSPC || system == EDQUOT || system == EFBIG);
 }
 
+/* What the system said: a COMMIT that fails leaves it with the file alone, and that is the WAL. */
+static int
+last_errno(sqlite3 *database)
+{
+	int system = sqlite3_system_errno(database);
+	sqlite3_file *wal = NULL;
+	if (system == 0 &&
+	    sqlite3_file_control(database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) == SQLITE_OK && wal != NULL &&
+	    wal->pMethods != NULL) {
+		(void)wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &system);
+	}
+	if (system == 0) {
+		(void)sqlite3_file_control(database, "main", SQLITE_FCNTL_LAST_ERRNO, &system);
+	}
+	return system;
+}
+
 bool
 sqlite_error(struct error *err, sqlite3 *database, const char *what)
 {
 	int extended = sqlite3_extended_errcode(database);
-	int system = sqlite3_system_errno(database);
+	int system = (extended & 0xff) == SQLITE_IOERR ? last_errno(database) : 0;
 	enum error_kind kind = ERROR_STORE_BAD;
 	switch (extended & 0xff) { /* the fault of one statement, not of the store */
 	case SQLITE_CONSTRAINT:

@@ -468,7 +468,7 @@ struct left {
 static bool
 ON_THREAD(store_thread) return_one(struct store *store, struct left *left, struct error *err)
 {
-	static const char crashed[] = "the service ended in the middle of this try";
+	static const char crashed[] = "crashed: the service ended in the middle of this try";
 	struct returned *plan = &left->plan;
 	char text[sizeof(crashed)];
 	memcpy(text, crashed, sizeof(text));
