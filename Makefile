@@ -112,12 +112,15 @@ check:
 sanitize:
 	scripts/sanitize
 
-bench: $(BUILD)/hooklatch $(BUILD)/tests/bench/load
-	node tests/bench/run.mjs
+BENCH_SOURCES := $(wildcard tests/bench/*.c)
 
-$(BUILD)/tests/bench/load: tests/bench/load.c
+bench: $(BUILD)/hooklatch $(BUILD)/tests/bench/load
+	node tests/bench/run.mjs --load $(BUILD)/tests/bench/load
+
+$(BUILD)/tests/bench/load: $(BENCH_SOURCES) $(wildcard tests/bench/*.h)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(shell pkg-config --libs openssl)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(BENCH_SOURCES) $(shell pkg-config --libs openssl) -lm
 
 fuzz:
 	tests/fuzz/run $(or $(SECONDS),30)

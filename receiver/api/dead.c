@@ -131,8 +131,8 @@ dry_run(struct call_context *context, const struct filter *filter, const char *i
 		json_decref(first);
 		return NULL;
 	}
-	return json_pack("{s:b, s:I, s:o, s:o}", "dry_run", 1, "count", (json_int_t)count, "first", first, "options",
-	                 json_of_options(filter));
+	return json_pack("{s:b, s:I, s:o, s:o}", "dry_run", 1, "count", (json_int_t)count, "first",
+	                 first, "options", json_of_options(filter));
 }
 
 /* Page by page, each in one transaction, until nothing is left of what was there at the beginning. */

@@ -218,8 +218,8 @@ make_plan(struct call_context *context, struct plan *plan, struct error *err)
 static json_t *
 describe(const struct plan *plan)
 {
-	return json_pack("{s:b, s:I, s:O, s:o}", "dry_run", 1, "count", (json_int_t)plan->total, "first", plan->first,
-	                 "options", json_of_options(&plan->filter));
+	return json_pack("{s:b, s:I, s:O, s:o}", "dry_run", 1, "count", (json_int_t)plan->total,
+	                 "first", plan->first, "options", json_of_options(&plan->filter));
 }
 
 static json_t *

@@ -119,8 +119,7 @@ fill_done(void *context, const struct event_row *row)
 {
 	struct done_event *done = context;
 	done->wanted = takes(done->filter->source, row->source) &&
-	               takes(done->filter->type, row->type) &&
-	               takes(done->filter->id, row->id);
+	               takes(done->filter->type, row->type) && takes(done->filter->id, row->id);
 	(void)json_object_set_new(done->item, "source", json_of_span(row->source));
 	(void)json_object_set_new(done->item, "event_id", json_of_span(row->id));
 	(void)json_object_set_new(done->item, "type", json_of_span(row->type));

@@ -66,9 +66,10 @@ print_preset(const struct invocation *invocation, const struct preset *preset)
 	}
 	(void)printf("%s: %s\n%s\n\nAt the provider:\n", preset->name, preset->title, preset->docs);
 	print_steps(preset->steps);
-	(void)printf("\nSignature: %s\nSecret: %s\nEvent id: %s\nType: %s\nRetries: %s\nRedelivery: %s\n",
-	             preset->scheme.signature_header, preset->secret, value_text(&preset->scheme.id),
-	             value_text(&preset->scheme.type), preset->retries, preset->redelivery);
+	(void)printf(
+		"\nSignature: %s\nSecret: %s\nEvent id: %s\nType: %s\nRetries: %s\nRedelivery: %s\n",
+		preset->scheme.signature_header, preset->secret, value_text(&preset->scheme.id),
+		value_text(&preset->scheme.type), preset->retries, preset->redelivery);
 	(void)printf(
 		"\nIn hooklatch.yaml:\n\n    sources:\n      %s:\n        path: /%s\n        provider: %s\n"
 		"        secrets: [ { file: secrets/%s } ]\n",

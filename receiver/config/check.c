@@ -493,8 +493,9 @@ check_allow_on_unix(struct config *config)
 	for (size_t i = 0; any && i < config->settings.listen.count; i++) {
 		if (listen[i].http != NULL && strncmp(listen[i].http, "unix:", 5) == 0 &&
 		    listen[i].trusted_proxies.count == 0) {
-			problems_add(&config->problems, value_place(listen[i].entry.node, "http"),
-			             "http: a source has `allow`, and a unix socket knows no addresses without trusted_proxies");
+			problems_add(
+				&config->problems, value_place(listen[i].entry.node, "http"),
+				"http: a source has `allow`, and a unix socket knows no addresses without trusted_proxies");
 		}
 	}
 }

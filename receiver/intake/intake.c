@@ -14,7 +14,8 @@
 #include "receiver/verify/signature.h"
 #include "receiver/verify/value.h"
 
-#define TYPE_MOST_BYTES 1024
+#define TYPE_MOST_BYTES   1024
+#define INTAKE_LOOPS_MOST 16
 
 /* A request from its head to its answer. Belongs to its loop; its arrival goes to the store and comes back. */
 struct request {
@@ -200,7 +201,8 @@ on_head(void *context, struct http_exchange *exchange, size_t *limit)
 		request->verdict = verification_begin(&request->verification, &source->scheme,
 		                                      &source->secrets, &request->verify,
 		                                      exchange->received_ns, true);
-		if (request->verdict != VERDICT_GOOD && exchange->length >= 0) { /* its sender need not send all that */
+		if (request->verdict != VERDICT_GOOD &&
+		    exchange->length >= 0) { /* its sender need not send all that */
 			reject(exchange, request, verdict_result(request->verdict), NULL);
 			return HTTP_ANSWERED;
 		}
@@ -240,7 +242,8 @@ verify(struct request *request)
 		}
 		verification_feed(&request->verification, body);
 	}
-	if (request->verdict != VERDICT_GOOD) { /* the head said so; its length had to be known first */
+	if (request->verdict !=
+	    VERDICT_GOOD) { /* the head said so; its length had to be known first */
 		return request->verdict;
 	}
 	return verification_end(&request->verification, body);
@@ -431,7 +434,8 @@ on_refused(void *context, struct http_exchange *exchange, enum http_refusal refu
 	case HTTP_TIMEOUT: result = RESULT_TIMEOUT; break;
 	case HTTP_HEADERS_TOO_LARGE:
 		result = RESULT_HEADERS_TOO_LARGE;
-		if (request == NULL && exchange->has_request_line) { /* path, method, address and length first */
+		if (request == NULL &&
+		    exchange->has_request_line) { /* path, method, address and length first */
 			struct span length = { 0 };
 			if (fields_find(exchange->fields, SPAN("Content-Length"), &length) != 1 ||
 			    !span_number(length, &exchange->length)) {
@@ -595,26 +599,24 @@ on_completion(struct net_call *call)
 void
 intake_arrived(struct intake *intake, struct arrival *const *arrivals, size_t count)
 {
-	for (size_t i = 0; i < intake->loop_count; i++) {
-		struct completion *completion = NULL;
-		struct intent **tail = NULL;
-		for (size_t j = 0; j < count; j++) {
-			if (arrivals[j]->loop != i) {
-				continue;
-			}
-			arrivals[j]->intent.next = NULL;
-			if (completion == NULL) {
-				completion = memory_need(sizeof(*completion));
-				completion->call.run = on_completion;
-				completion->intake = intake;
-				completion->first = arrivals[j];
-			} else {
-				*tail = &arrivals[j]->intent;
-			}
-			tail = &arrivals[j]->intent.next;
+	struct completion *completions[INTAKE_LOOPS_MOST] = { NULL };
+	struct intent **tails[INTAKE_LOOPS_MOST] = { NULL };
+	for (size_t i = 0; i < count; i++) {
+		size_t loop = arrivals[i]->loop;
+		arrivals[i]->intent.next = NULL;
+		if (completions[loop] == NULL) {
+			completions[loop] = memory_need(sizeof(*completions[loop]));
+			completions[loop]->call.run = on_completion;
+			completions[loop]->intake = intake;
+			completions[loop]->first = arrivals[i];
+		} else {
+			*tails[loop] = &arrivals[i]->intent;
 		}
-		if (completion != NULL) {
-			net_loop_post(net_loop_at(intake->net, i), &completion->call);
+		tails[loop] = &arrivals[i]->intent.next;
+	}
+	for (size_t i = 0; i < intake->loop_count; i++) { /* once posted, its arrivals are the loop's */
+		if (completions[i] != NULL) {
+			net_loop_post(net_loop_at(intake->net, i), &completions[i]->call);
 		}
 	}
 }
@@ -631,6 +633,7 @@ bool
 intake_create(struct intake **ret, size_t loops, struct store *store, struct error *err)
 {
 	(void)err;
+	ALWAYS(loops <= INTAKE_LOOPS_MOST, "intake-loops");
 	struct intake *intake = memory_need(sizeof(*intake));
 	intake->store = store;
 	intake->loops = memory_need(loops * sizeof(*intake->loops));

@@ -70,8 +70,7 @@ enter(struct connection *c, enum connection_state state)
 	int64_t deadline_ns = 0;
 	switch (state) {
 	case CONNECTION_HANDSHAKE: deadline_ns = limits->handshake_timeout_ns; break;
-	case CONNECTION_IDLE:
-		deadline_ns = limits->idle_timeout_ns; break;
+	case CONNECTION_IDLE: deadline_ns = limits->idle_timeout_ns; break;
 	case CONNECTION_HEAD: deadline_ns = limits->header_timeout_ns; break;
 	case CONNECTION_BODY: deadline_ns = limits->body_timeout_ns; break;
 	case CONNECTION_PAUSED: deadline_ns = c->exchange->shown.patience_ns; break;
@@ -587,6 +586,7 @@ ON_THREAD(net_thread) body_from_buffer(struct connection *c, bool *changed)
 			return true;
 		}
 		buffer_span(&exchange->shown.body, piece);
+		ALWAYS(!exchange->shown.body.failed, "body-room");
 		body_arrived(c, piece);
 		buffer_consume(&c->in, consumed);
 	}

@@ -257,7 +257,8 @@ document_parse(struct problems *problems)
 		return NULL;
 	}
 	if (builder.root == NULL || builder.root->kind != NODE_MAP) {
-		problems_add(problems, (struct place){ 1, 1, 1 }, "a map is expected, such as `sources:` and `handlers:`");
+		problems_add(problems, (struct place){ 1, 1, 1 },
+		             "a map is expected, such as `sources:` and `handlers:`");
 		return NULL;
 	}
 	return builder.root;

@@ -530,7 +530,8 @@ service_run(const struct service_options *options)
 		                   .since_ns = clock_wall_ns() };
 	struct error err;
 	thread_become(&main_thread);
-	(void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC); /* whatever was left open: not for handlers */
+	(void)close_range(STDERR_FILENO + 1, ~0U,
+	                  CLOSE_RANGE_CLOEXEC); /* whatever was left open: not for handlers */
 	raise_limits();
 	service.config = load_config(options->config_file);
 	if (service.config == NULL) {

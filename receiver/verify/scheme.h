@@ -34,8 +34,8 @@ enum scheme_from {
 	SCHEME_FROM_HEADER,
 	SCHEME_FROM_JSON,
 	SCHEME_FROM_SIGNATURE, /* the element of the signature header that has `timestamp_prefix` */
-	SCHEME_FROM_PARTS,     /* JSON pointers and header names, joined with ":"; a missing part is empty */
-	SCHEME_GENERATED,      /* the receiver makes it: repeats cannot be recognised */
+	SCHEME_FROM_PARTS, /* JSON pointers and header names, joined with ":"; a missing part is empty */
+	SCHEME_GENERATED, /* the receiver makes it: repeats cannot be recognised */
 };
 
 #define SCHEME_PARTS_MOST 8

@@ -34,13 +34,15 @@ read_json(const char *pointer, struct span body, struct buffer *out)
 }
 
 static enum value_find
-read_parts(const struct scheme_value *value, struct fields fields, struct span body, struct buffer *out)
+read_parts(const struct scheme_value *value, struct fields fields, struct span body,
+           struct buffer *out)
 {
 	bool any = false;
 	for (size_t i = 0; i < value->part_count; i++) {
 		buffer_text(out, i == 0 ? "" : ":");
 		bool json = value->parts[i][0] == '/';
-		enum value_find part = json ? read_json(value->parts[i], body, out) : read_header(value->parts[i], fields, out);
+		enum value_find part = json ? read_json(value->parts[i], body, out)
+		                            : read_header(value->parts[i], fields, out);
 		if (part == VALUE_UNREADABLE || part == VALUE_REPEATED) {
 			return part;
 		}

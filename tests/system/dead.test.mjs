@@ -111,6 +111,7 @@ describe('dead', { timeout: 180_000, concurrency: 4 }, () => {
     assert.deepEqual(await hook.json('dead', 'list', '--source', 'plain', '--type', 'issues', { code: 3 }), []);
     await recover(hook);
     await hook.ok('dead', 'replay', '--handler', 'moody', '--source', 'github', '--yes', '--wait');
+    await hook.idle(); // --wait follows the replay to its end; the tries come after it
     assert.equal(await hook.count('deliveries', "handler = 'moody' and state = 'done'"), 4);
     assert.equal(await hook.count('deliveries', "handler = 'grumpy' and state = 'dead'"), 5);
   });

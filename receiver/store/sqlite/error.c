@@ -28,8 +28,9 @@ last_errno(sqlite3 *database)
 	int system = sqlite3_system_errno(database);
 	sqlite3_file *wal = NULL;
 	if (system == 0 &&
-	    sqlite3_file_control(database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) == SQLITE_OK && wal != NULL &&
-	    wal->pMethods != NULL) {
+	    sqlite3_file_control(database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) ==
+	            SQLITE_OK &&
+	    wal != NULL && wal->pMethods != NULL) {
 		(void)wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &system);
 	}
 	if (system == 0) {

@@ -58,8 +58,10 @@ filter_sql(const struct filter *filter, struct buffer *sql)
 	add_text(sql, "d.last_error", filter->error);
 	if (filter->id != NULL) {
 		bool glob = is_glob(filter->id);
-		buffer_text(sql, glob ? " AND (hooklatch_glob(?, e.event_id) OR hooklatch_glob(?, e.source || '/' || e.event_id))"
-		                      : " AND (e.event_id = ? OR e.source || '/' || e.event_id = ?)");
+		buffer_text(
+			sql,
+			glob ? " AND (hooklatch_glob(?, e.event_id) OR hooklatch_glob(?, e.source || '/' || e.event_id))"
+			     : " AND (e.event_id = ? OR e.source || '/' || e.event_id = ?)");
 	}
 	if (filter->states != 0) {
 		buffer_format(sql, " AND (1 << d.state) & %u", filter->states);

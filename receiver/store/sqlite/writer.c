@@ -552,8 +552,8 @@ next_wake(const struct store *store)
 }
 
 /* One turn: a batch of what waits, a slice of each replay, a checkpoint. */
-static void ON_THREAD(store_thread)
-turn(struct store *store, struct pack *pack)
+static void
+ON_THREAD(store_thread) turn(struct store *store, struct pack *pack)
 {
 	take_inbox(store);
 	probe(store);
@@ -563,7 +563,8 @@ turn(struct store *store, struct pack *pack)
 		fill_pack(store, pack);
 		run_pack(store, pack);
 	}
-	if (returned && atomic_load(&store->state) == STORE_GOOD && !atomic_load(&store->stopping)) {
+	if (returned && atomic_load(&store->state) == STORE_GOOD &&
+	    !atomic_load(&store->stopping)) {
 		replays_step(store);
 	}
 	checkpoint(store);
@@ -577,7 +578,8 @@ may_end(struct store *store)
 		return false;
 	}
 	take_inbox(store);
-	return store->waiting == NULL || (atomic_load(&store->state) != STORE_GOOD && only_results_wait(store));
+	return store->waiting == NULL ||
+	       (atomic_load(&store->state) != STORE_GOOD && only_results_wait(store));
 }
 
 static void
