@@ -210,6 +210,7 @@ writer_transaction(struct store *store,
 
 struct pack {
 	struct intent *items[STORE_BATCH_MOST];
+	enum intent_kind kinds[STORE_BATCH_MOST]; /* of items that may have been handed out already */
 	size_t count;
 	size_t events;
 };
@@ -249,7 +250,7 @@ ON_THREAD(store_thread) tell(struct store *store, const struct pack *pack, enum 
 	size_t count = 0;
 	for (size_t i = 0; i < pack->count; i++) {
 		struct intent *intent = pack->items[i];
-		if (intent->kind != kind) {
+		if (pack->kinds[i] != kind) {
 			continue;
 		}
 		switch (kind) {
@@ -329,6 +330,7 @@ ON_THREAD(store_thread) pack_failed(struct store *store, struct pack *pack, cons
 		} else if (intent->kind == INTENT_RESULT || result == ARRIVAL_BUSY) {
 			continue;
 		}
+		told.kinds[told.count] = intent->kind;
 		told.items[told.count++] = intent;
 	}
 	tell_all(store, &told, err);
@@ -343,8 +345,9 @@ ON_THREAD(store_thread) pack_run(struct store *store, struct pack *pack, struct 
 	if (good) { /* a build that breaks the promise on purpose; the suites must catch it */
 		tell(store, pack, INTENT_ARRIVAL, NULL);
 		for (size_t i = 0; i < pack->count;) {
-			if (pack->items[i]->kind == INTENT_ARRIVAL) {
-				pack->items[i] = pack->items[--pack->count];
+			if (pack->kinds[i] == INTENT_ARRIVAL) {
+				pack->kinds[i] = pack->kinds[--pack->count];
+				pack->items[i] = pack->items[pack->count];
 			} else {
 				i++;
 			}
@@ -397,7 +400,7 @@ ON_THREAD(store_thread) run_pack(struct store *store, struct pack *pack)
 		return;
 	}
 	for (size_t i = 0; i < pack->count; i++) { /* find the guilty one; the others are stored */
-		struct pack one = { .items = { pack->items[i] }, .count = 1, .events = 0 };
+		struct pack one = { .items = { pack->items[i] }, .kinds = { pack->kinds[i] }, .count = 1, .events = 0 };
 		if (!pack_run(store, &one, &err)) {
 			if (err.kind == ERROR_INVALID) {
 				guilty(store, &one, &err);
@@ -446,6 +449,7 @@ fill_pack(struct store *store, struct pack *pack)
 			return;
 		}
 		pack->events += intent->kind == INTENT_ARRIVAL ? 1 : 0;
+		pack->kinds[pack->count] = intent->kind;
 		pack->items[pack->count++] = intent;
 		store->waiting = intent->next;
 		if (store->waiting == NULL) {
@@ -587,11 +591,12 @@ store_run(void *context)
 {
 	thread_is(&store_thread);
 	struct store *store = context;
-	struct pack pack;
+	struct pack *pack = memory_need(sizeof(*pack));
 	while (!may_end(store)) {
 		queue_wait(&store->inbox, next_wake(store));
-		turn(store, &pack);
+		turn(store, pack);
 	}
+	free(pack);
 }
 
 bool
