@@ -466,6 +466,7 @@ struct result_word {
 	char text[64];
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl's own signature */
 static size_t
 on_header(char *data, size_t size, size_t count, void *context)
 {

@@ -389,7 +389,7 @@ ON_THREAD(dispatch_thread) run_fresh(struct engine *engine, struct line *line, i
 static struct line *
 ON_THREAD(dispatch_thread) next_retry(struct engine *engine, int64_t now_ns, enum slot *slot)
 {
-	struct line *passed[64]; /* without a slot: looked at once */
+	struct line *passed[64] = { NULL }; /* without a slot: looked at once */
 	size_t passed_count = 0;
 	for (;;) {
 		struct line *best = NULL;

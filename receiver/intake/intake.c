@@ -614,7 +614,8 @@ intake_arrived(struct intake *intake, struct arrival *const *arrivals, size_t co
 		}
 		tails[loop] = &arrivals[i]->intent.next;
 	}
-	for (size_t i = 0; i < intake->loop_count; i++) { /* once posted, its arrivals are the loop's */
+	for (size_t i = 0; i < intake->loop_count;
+	     i++) { /* once posted, its arrivals are the loop's */
 		if (completions[i] != NULL) {
 			net_loop_post(net_loop_at(intake->net, i), &completions[i]->call);
 		}

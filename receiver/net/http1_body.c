@@ -180,7 +180,8 @@ http1_body_take(struct http1_body *body, const char *data, size_t size, size_t *
 	size_t at = 0;
 	while (at < size && body->state != HTTP1_BODY_END) {
 		size_t direct = http1_body_direct(body);
-		if (direct > 0 && at > 0) { /* the framing first: whoever reads on looks at the room for the chunk */
+		if (direct > 0 &&
+		    at > 0) { /* the framing first: whoever reads on looks at the room for the chunk */
 			break;
 		}
 		if (direct > 0) {

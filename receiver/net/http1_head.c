@@ -175,7 +175,7 @@ take_field(struct http1_head *head, const char *data, struct span line, size_t c
 	}
 	head->names[head->count] = slice_of(data, name);
 	head->values[head->count] =
-		value.size == 0 ? (struct http1_slice){ 0 } : slice_of(data, value);
+		slice_of(data, value.size == 0 ? (struct span){ line.data, 0 } : value);
 	head->count++;
 	return HTTP1_MORE;
 }

@@ -95,7 +95,7 @@ same(const struct file_mark *a, const struct file_mark *b)
 bool
 tls_open(struct tls **ret, const char *certificate, const char *key, struct error *err)
 {
-	struct file_mark marks[2];
+	struct file_mark marks[2] = { 0 };
 	look(certificate, &marks[0]);
 	look(key, &marks[1]);
 	SSL_CTX *context;
@@ -141,7 +141,7 @@ tls_new(struct tls *tls)
 bool
 tls_reload(struct tls *tls, bool *changed, struct error *err)
 {
-	struct file_mark marks[2];
+	struct file_mark marks[2] = { 0 };
 	look(tls->certificate, &marks[0]);
 	look(tls->key, &marks[1]);
 	*changed = false;

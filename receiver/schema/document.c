@@ -75,6 +75,7 @@ add_node(struct builder *builder, struct node *node)
 		return true;
 	}
 	struct node *parent = builder->open[builder->depth - 1];
+	ALWAYS(parent != NULL, "open-node");
 	if (parent->kind == NODE_MAP) {
 		if (!builder->has_key) {
 			return fail(builder, node->place, "a key must be a word");

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "receiver/base/encoding.h"
@@ -51,9 +52,8 @@ parse_number(enum schema_kind kind, struct span text, int64_t *ret)
 		if (text.size == 0 || text.size > 32) {
 			return false;
 		}
-		memcpy(padded, text.data, text.size);
-		memcpy(padded + text.size, "/s", 2);
-		return units_rate((struct span){ padded, text.size + 2 }, ret);
+		(void)snprintf(padded, sizeof(padded), "%.*s/s", SPAN_ARG(text));
+		return units_rate(span_of(padded), ret);
 	}
 	case SCHEMA_BOOL:
 	case SCHEMA_TEXT:

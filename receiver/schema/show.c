@@ -59,7 +59,8 @@ static void
 texts(struct show *show, const struct node *list)
 {
 	buffer_text(show->out, "[ ");
-	for (const struct node *child = list->first; child != NULL; child = child->next) {
+	for (const struct node *child = list == NULL ? NULL : list->first; child != NULL;
+	     child = child->next) {
 		scalar(show, child->text);
 		buffer_text(show->out, child->next == NULL ? " " : ", ");
 	}
@@ -73,7 +74,8 @@ static void
 elements(struct show *show, const struct schema_row *row, const struct node *node, int depth)
 {
 	buffer_byte(show->out, '\n');
-	for (const struct node *child = node->first; child != NULL; child = child->next) {
+	for (const struct node *child = node == NULL ? NULL : node->first; child != NULL;
+	     child = child->next) {
 		indent(show, depth + 1);
 		if (row->kind == SCHEMA_NAMED) {
 			buffer_span(show->out, child->key);
@@ -89,7 +91,8 @@ static void
 globs(struct show *show, const struct node *map, int depth)
 {
 	buffer_byte(show->out, '\n');
-	for (const struct node *child = map->first; child != NULL; child = child->next) {
+	for (const struct node *child = map == NULL ? NULL : map->first; child != NULL;
+	     child = child->next) {
 		indent(show, depth + 1);
 		scalar(show, child->key);
 		buffer_text(show->out, ": ");

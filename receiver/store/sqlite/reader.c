@@ -132,8 +132,7 @@ reader_due(struct reader *reader, int64_t handler, bool retry, struct due *items
 	(void)sqlite3_bind_int(reader->due, 2, retry ? 1 : 0);
 	(void)sqlite3_bind_int64(reader->due, 3, (int64_t)room);
 	size_t found = 0;
-	int code;
-	while (found < room && (code = sqlite3_step(reader->due)) == SQLITE_ROW) {
+	while (found < room && sqlite3_step(reader->due) == SQLITE_ROW) {
 		items[found++] =
 			(struct due){ .key = { sqlite3_column_int64(reader->due, 0), handler },
 			              .due_ns = sqlite3_column_int64(reader->due, 1),
@@ -232,9 +231,8 @@ static bool
 walk_events(struct reader *reader, sqlite3_stmt *statement, bool whole, event_row_fn *row,
             void *context, struct error *err)
 {
-	int code;
 	bool go_on = true;
-	while (go_on && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+	while (go_on && sqlite3_step(statement) == SQLITE_ROW) {
 		struct event_row event = { .seq = sqlite3_column_int64(statement, 0),
 			                   .source = column_span(statement, 1),
 			                   .id = column_span(statement, 2),

@@ -169,6 +169,7 @@ apply_replay_change(struct store *store, struct change *change, struct error *er
 
 /* --- slices --- */
 
+/* Names ?1 to ?4, so that the filter's parameters, which have no numbers, begin at ?5. */
 static void
 slice_sql(const struct replay *replay, struct buffer *sql)
 {
@@ -178,7 +179,7 @@ slice_sql(const struct replay *replay, struct buffer *sql)
 			"SELECT l.seq, l.handler, l.id, d.state, d.outcome IS NOT NULL FROM dead_letter AS l "
 			"JOIN delivery AS d ON d.seq = l.seq AND d.handler = l.handler "
 			"JOIN events AS e ON e.seq = l.seq JOIN handler AS h ON h.id = l.handler "
-			"WHERE l.id > ?1 AND l.id <= ?2");
+			"WHERE l.id > ?1 AND l.id <= ?2 AND ?3 > 0 AND ?4 IS ?4");
 		if (replay->ids != NULL) {
 			buffer_text(sql, " AND l.id IN (SELECT value FROM json_each(?4))");
 		}
@@ -187,13 +188,13 @@ slice_sql(const struct replay *replay, struct buffer *sql)
 			sql,
 			"SELECT e.seq, ?4, e.seq, coalesce(d.state, -1), d.outcome IS NOT NULL FROM events AS e "
 			"LEFT JOIN delivery AS d ON d.seq = e.seq AND d.handler = ?4 "
-			"WHERE e.seq > ?1 AND e.seq <= ?2");
+			"WHERE e.seq > ?1 AND e.seq <= ?2 AND ?3 > 0 AND ?4 IS ?4");
 	} else {
 		buffer_text(
 			sql,
 			"SELECT d.seq, d.handler, d.seq, d.state, d.outcome IS NOT NULL FROM delivery AS d "
 			"JOIN events AS e ON e.seq = d.seq JOIN handler AS h ON h.id = d.handler "
-			"WHERE d.seq > ?1 AND d.seq <= ?2");
+			"WHERE d.seq > ?1 AND d.seq <= ?2 AND ?3 > 0 AND ?4 IS ?4");
 		if (replay->ids != NULL) {
 			buffer_text(sql, " AND d.seq IN (SELECT value FROM json_each(?4))");
 		}
@@ -232,7 +233,7 @@ slice_rows(struct store *store, struct slice *slice, struct error *err)
 	} else if (has_fourth) {
 		(void)sqlite3_bind_int64(statement, 4, replay->handler);
 	}
-	filter_bind(&filter, statement, has_fourth ? 5 : 4);
+	filter_bind(&filter, statement, 5);
 	int code;
 	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
 		slice->items[slice->count++] = (struct candidate){
@@ -295,7 +296,7 @@ ON_THREAD(store_thread) create_one(struct store *store, struct slice *slice,
                                    const struct candidate *item, struct error *err)
 {
 	const struct store_listener *listener = &store->listener;
-	struct event *event;
+	struct event *event = NULL;
 	if (!load_event(store, item->key.seq, &event, err)) {
 		return false;
 	}

@@ -210,7 +210,8 @@ writer_transaction(struct store *store,
 
 struct pack {
 	struct intent *items[STORE_BATCH_MOST];
-	enum intent_kind kinds[STORE_BATCH_MOST]; /* of items that may have been handed out already */
+	enum intent_kind
+		kinds[STORE_BATCH_MOST]; /* of items that may have been handed out already */
 	size_t count;
 	size_t events;
 };
@@ -400,7 +401,10 @@ ON_THREAD(store_thread) run_pack(struct store *store, struct pack *pack)
 		return;
 	}
 	for (size_t i = 0; i < pack->count; i++) { /* find the guilty one; the others are stored */
-		struct pack one = { .items = { pack->items[i] }, .kinds = { pack->kinds[i] }, .count = 1, .events = 0 };
+		struct pack one = { .items = { pack->items[i] },
+			            .kinds = { pack->kinds[i] },
+			            .count = 1,
+			            .events = 0 };
 		if (!pack_run(store, &one, &err)) {
 			if (err.kind == ERROR_INVALID) {
 				guilty(store, &one, &err);
