@@ -466,9 +466,9 @@ struct result_word {
 	char text[64];
 };
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl's own signature */
 static size_t
-on_header(char *data, size_t size, size_t count, void *context)
+on_header(char *data, size_t size, size_t count,
+          void *context) /* NOLINT(readability-non-const-parameter): libcurl's */
 {
 	struct span line = { data, size * count };
 	struct span name = SPAN("hooklatch-result:");

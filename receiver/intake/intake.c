@@ -680,7 +680,9 @@ on_config(struct net_call *call)
 void
 intake_set_config(struct intake *intake, struct net *net, struct config *config, bool started)
 {
-	intake->net = net;
+	if (!started) {
+		intake->net = net;
+	}
 	for (size_t i = 0; i < intake->loop_count; i++) {
 		if (!started) {
 			intake->loops[i].config = config_share(config);

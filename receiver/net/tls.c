@@ -19,7 +19,7 @@ struct tls {
 	char *certificate;
 	char *key;
 	pthread_mutex_t lock;
-	SSL_CTX *context;
+	SSL_CTX *context = NULL;
 	struct file_mark marks[2]; /* of the files when they were last looked at */
 };
 
@@ -98,7 +98,7 @@ tls_open(struct tls **ret, const char *certificate, const char *key, struct erro
 	struct file_mark marks[2] = { 0 };
 	look(certificate, &marks[0]);
 	look(key, &marks[1]);
-	SSL_CTX *context;
+	SSL_CTX *context = NULL;
 	if (!load(certificate, key, &context, err)) {
 		return false;
 	}
@@ -149,7 +149,7 @@ tls_reload(struct tls *tls, bool *changed, struct error *err)
 		return true;
 	}
 	memcpy(tls->marks, marks, sizeof(marks));
-	SSL_CTX *context;
+	SSL_CTX *context = NULL;
 	if (!load(tls->certificate, tls->key, &context, err)) {
 		return false;
 	}
