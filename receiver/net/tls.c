@@ -19,7 +19,7 @@ struct tls {
 	char *certificate;
 	char *key;
 	pthread_mutex_t lock;
-	SSL_CTX *context = NULL;
+	SSL_CTX *context;
 	struct file_mark marks[2]; /* of the files when they were last looked at */
 };
 

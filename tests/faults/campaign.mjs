@@ -194,8 +194,9 @@ async function settle(campaign) {
   if (query(place.store, 'PRAGMA integrity_check')[0][0] !== 'ok') ledger.problems.push('integrity_check after the stop');
 }
 
-// mode: kill | power. Ends early once something is lost, when `untilLost` (then nothing else is looked at).
-export async function crashCampaign(t, { mode, rounds, program = binary, untilLost = false }) {
+// mode: kill | power. Ends early once something is lost, when `untilLost` (then nothing else is looked at). A power cut
+// loses all that was not synced or, when `keepSome`, every second time only a part of it.
+export async function crashCampaign(t, { mode, rounds, program = binary, untilLost = false, keepSome = true }) {
   const seed = Number(process.env.HOOKLATCH_SEED ?? 1);
   const place = makePlace();
   const ledger = new Ledger(seed);
@@ -212,7 +213,7 @@ export async function crashCampaign(t, { mode, rounds, program = binary, untilLo
       if (mode === 'power') cutPower(place.store, { keepShm: round % 4 < 2 });
       const inStart = round % 6 === 0;
       const at = inStart ? 1 + dice.below(campaign.callsToReady) : campaign.callsToReady + 1 + dice.below(callsInLoad);
-      const keep = mode === 'power' && dice.oneIn(2) ? 1 + dice.below(2 ** 31) : 0;
+      const keep = mode === 'power' && keepSome && dice.oneIn(2) ? 1 + dice.below(2 ** 31) : 0;
       const ready = await live(campaign, { at, when: dice.oneIn(2) ? 'before' : 'after', keep, events: 4 * EVENTS_PER_LIFE });
       summary.rounds++;
       if (!ready) summary.inStart++;

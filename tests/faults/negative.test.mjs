@@ -14,7 +14,8 @@ const normal = negative('synchronous-normal', 'HOOKLATCH_NEGATIVE_NORMAL');
 
 async function expectLoss(t, mode, program) {
   const rounds = repetitions('HOOKLATCH_NEGATIVE_ROUNDS', 30, 30, program);
-  const result = await crashCampaign(t, { mode, rounds, program, untilLost: true });
+  // Where parts of what was not synced stay, holes in the WAL are seen by the start, which refuses it before anything is lost.
+  const result = await crashCampaign(t, { mode, rounds, program, untilLost: true, keepSome: false });
   assert.ok(result.lost > 0, `no loss was found in ${result.rounds} rounds, ${result.problems}`);
 }
 

@@ -79,8 +79,10 @@ export function serve(place, { program = binary, environment = {}, command = [] 
     let open = '';
     child.stderr.setEncoding('utf8');
     child.stderr.on('data', (text) => {
-      service.tail = (service.tail + text).slice(-TAIL_BYTES);
-      if (service.report === null && REPORTS.test(service.tail)) service.report = service.tail;
+      const recent = service.tail + text;
+      const at = service.report === null ? recent.search(REPORTS) : -1;
+      if (at >= 0) service.report = recent.slice(Math.max(0, at - 1000), at + TAIL_BYTES);
+      service.tail = recent.slice(-TAIL_BYTES);
       if (found) return;
       const lines = (open + text).split('\n');
       open = lines.pop();

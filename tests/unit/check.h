@@ -37,16 +37,20 @@ static struct {
 
 /* Both return whether the condition held, for tests that cannot go on without it. CHECK_ROW tells which row of a table
  * or which input it was. */
-#define CHECK(condition) check_that((condition), #condition, __FILE__, __LINE__, NULL)
+#define CHECK(condition) \
+	check_held((condition) || check_failed(#condition, __FILE__, __LINE__, NULL))
 #define CHECK_ROW(condition, ...) \
-	check_that((condition), #condition, __FILE__, __LINE__, __VA_ARGS__)
+	check_held((condition) || check_failed(#condition, __FILE__, __LINE__, __VA_ARGS__))
 
-static bool UNUSED PRINTF(5, 6) check_that(bool holds, const char *condition, const char *file,
-                                           int line, const char *format, ...)
+static UNUSED bool
+check_held(bool held)
 {
-	if (holds) {
-		return true;
-	}
+	return held;
+}
+
+static bool UNUSED PRINTF(4, 5)
+	check_failed(const char *condition, const char *file, int line, const char *format, ...)
+{
 	if (check.failures++ < CHECK_TOLD_MOST) {
 		(void)printf("  %s:%d: %s", file, line, condition);
 		if (format != NULL) {
