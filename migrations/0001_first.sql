@@ -101,7 +101,7 @@ CREATE TABLE replay (
 	handler TEXT,             -- events: fill this handler from history
 	states INTEGER NOT NULL,  -- set of 1 << state that it takes
 	again INTEGER NOT NULL,   -- done ones of at-most-once handlers too
-	rate INTEGER NOT NULL,    -- per 1000 s; 0: as fast as it goes
+	rate INTEGER NOT NULL,    -- in 3 600 000 s; 0: as fast as it goes
 	until INTEGER NOT NULL,   -- the last dead letter or event that belongs to it
 	position INTEGER NOT NULL,
 	state TEXT NOT NULL,      -- running, done, cancelled

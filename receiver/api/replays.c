@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "receiver/api/api_priv.h"
+#include "receiver/base/units.h"
 
 static bool
 add_replay(void *context, const struct replay_row *row)
@@ -15,9 +16,10 @@ add_replay(void *context, const struct replay_row *row)
 			json_of_span(row->handler), "total", (json_int_t)row->total, "replayed",
 			(json_int_t)row->replayed, "created", (json_int_t)row->created, "skipped",
 			(json_int_t)row->skipped, "refused", (json_int_t)row->refused, "rate",
-			(double)row->rate / 1000.0, "created_at", json_of_span(row->created_at),
-			"finished_at", json_of_span(row->finished_at), "who",
-			json_of_span(row->who), "reason", json_of_span(row->reason)));
+			(double)row->rate / (double)UNITS_RATE_PERIOD_S, "created_at",
+			json_of_span(row->created_at), "finished_at",
+			json_of_span(row->finished_at), "who", json_of_span(row->who), "reason",
+			json_of_span(row->reason)));
 	return true;
 }
 

@@ -129,19 +129,18 @@ clock_parse(struct span text, int64_t *wall_ns)
 			return false;
 		}
 	}
+	bool leap =
+		parts.tm_year % 4 == 0 && (parts.tm_year % 100 != 0 || parts.tm_year % 400 == 0);
 	static const int days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	if (at != text.size || parts.tm_mon < 1 || parts.tm_mon > 12 || parts.tm_mday < 1 ||
-	    parts.tm_mday > days[parts.tm_mon - 1] || parts.tm_hour > 23 || parts.tm_min > 59 ||
-	    parts.tm_sec > 60 || parts.tm_year < 1900 || parts.tm_year > 9999) {
+	    parts.tm_mday > days[parts.tm_mon - 1] - (parts.tm_mon == 2 && !leap ? 1 : 0) ||
+	    parts.tm_hour > 23 || parts.tm_min > 59 || parts.tm_sec > 60 || parts.tm_year < 1900 ||
+	    parts.tm_year > 9999) {
 		return false;
 	}
-	int month = parts.tm_mon - 1;
 	parts.tm_year -= 1900;
-	parts.tm_mon = month;
+	parts.tm_mon -= 1;
 	time_t seconds = timegm(&parts);
-	if (parts.tm_mon != month) { /* 30 February and the like roll over */
-		return false;
-	}
 	int64_t total_s = (int64_t)seconds - offset_s;
 	bool beyond = total_s >= INT64_MAX / NS_PER_S; /* after 2262: as late as can be told */
 	*wall_ns = beyond ? INT64_MAX : total_s * NS_PER_S + fraction;

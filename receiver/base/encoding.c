@@ -69,6 +69,11 @@ base64_decode(struct span text, unsigned char *out, size_t room, size_t *size)
 	if (got < 0 || (size_t)got < padding || (size_t)got - padding > room) {
 		return false;
 	}
+	for (size_t i = 0; i < padding; i++) { /* bits behind the last byte that are not zero */
+		if (decoded[(size_t)got - 1 - i] != 0) {
+			return false;
+		}
+	}
 	memcpy(out, decoded, (size_t)got - padding);
 	*size = (size_t)got - padding;
 	return true;

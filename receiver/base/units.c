@@ -56,23 +56,30 @@ split(struct span text, int64_t *thousandths, struct span *unit)
 	return true;
 }
 
+/* thousandths · factor / 1000, exactly. */
+static bool
+scale(int64_t thousandths, int64_t factor, int64_t *ret)
+{
+	int64_t whole;
+	int64_t part = thousandths % 1000 * factor; /* factor is at most a day in ns */
+	return part % 1000 == 0 && !__builtin_mul_overflow(thousandths / 1000, factor, &whole) &&
+	       !__builtin_add_overflow(whole, part / 1000, ret);
+}
+
 static bool
 lookup(const struct unit *units, size_t count, struct span text, int64_t *ret)
 {
 	int64_t thousandths;
+	int64_t value;
 	struct span unit;
 	if (!split(text, &thousandths, &unit)) {
 		return false;
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (span_equal(unit, span_of(units[i].name))) {
-			int64_t scaled;
-			if (__builtin_mul_overflow(thousandths, units[i].factor, &scaled) ||
-			    scaled % 1000 != 0) {
-				return false;
-			}
-			*ret = scaled / 1000;
-			return true;
+			bool good = scale(thousandths, units[i].factor, &value);
+			*ret = good ? value : *ret;
+			return good;
 		}
 	}
 	return false;
@@ -91,21 +98,26 @@ units_size(struct span text, int64_t *bytes)
 }
 
 bool
-units_rate(struct span text, int64_t *per_1000_s)
+units_rate(struct span text, int64_t *rate)
 {
-	int64_t thousandths;
+	static const struct unit periods[] = {
+		{ "/s", UNITS_RATE_PERIOD_S },
+		{ "/m", UNITS_RATE_PERIOD_S / 60 },
+		{ "/h", UNITS_RATE_PERIOD_S / 3600 },
+	};
+	return lookup(periods, COUNT(periods), text, rate);
+}
+
+bool
+units_decimal(struct span text, int64_t *thousandths)
+{
 	struct span unit;
-	if (!split(text, &thousandths, &unit)) {
+	int64_t value;
+	if (!split(text, &value, &unit) || unit.size > 0) {
 		return false;
 	}
-	static const struct unit periods[] = { { "/s", 1 }, { "/m", 60 }, { "/h", 3600 } };
-	for (size_t i = 0; i < COUNT(periods); i++) {
-		if (span_equal(unit, span_of(periods[i].name))) {
-			*per_1000_s = thousandths / periods[i].factor;
-			return *per_1000_s > 0 || thousandths == 0;
-		}
-	}
-	return false;
+	*thousandths = value;
+	return true;
 }
 
 void

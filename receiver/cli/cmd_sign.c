@@ -466,9 +466,9 @@ struct result_word {
 	char text[64];
 };
 
+/* NOLINTBEGIN(readability-non-const-parameter) */
 static size_t
-on_header(char *data, size_t size, size_t count,
-          void *context) /* NOLINT(readability-non-const-parameter): libcurl's */
+on_header(char *data, size_t size, size_t count, void *context) /* as libcurl wants */
 {
 	struct span line = { data, size * count };
 	struct span name = SPAN("hooklatch-result:");
@@ -484,6 +484,7 @@ on_header(char *data, size_t size, size_t count,
 	}
 	return size * count;
 }
+/* NOLINTEND(readability-non-const-parameter) */
 
 static struct curl_slist *
 header_list(struct span lines)

@@ -124,7 +124,7 @@ struct retry_settings {
 
 struct budget_settings {
 	struct schema_entry entry;
-	int64_t rate; /* per 1000 s */
+	int64_t rate; /* per UNITS_RATE_PERIOD_S */
 	int64_t burst;
 };
 

@@ -4,6 +4,8 @@
 
 #define TOKEN NS_PER_S /* billionths */
 
+__extension__ typedef __int128 wide;
+
 static void
 refill(struct budget *budget, int64_t now_ns)
 {
@@ -11,14 +13,14 @@ refill(struct budget *budget, int64_t now_ns)
 	if (elapsed <= 0) {
 		return;
 	}
-	int64_t most = budget->burst * TOKEN;
-	int64_t more;
-	bool full = __builtin_mul_overflow(elapsed, budget->rate, &more);
-	if (!full && more < 1000) {
+	/* A product of 64 bits each: rates and waits may both be large. */
+	wide more = (wide)elapsed * budget->rate / UNITS_RATE_PERIOD_S;
+	if (more == 0) {
 		return; /* less than a billionth: let it gather */
 	}
-	full = full || __builtin_add_overflow(budget->level, more / 1000, &more);
-	budget->level = full || more > most ? most : more;
+	more += budget->level;
+	int64_t most = budget->burst * TOKEN;
+	budget->level = more > most ? most : (int64_t)more;
 	budget->at_ns = now_ns;
 }
 
@@ -60,5 +62,6 @@ budget_when(struct budget *budget, int64_t now_ns)
 		return now_ns;
 	}
 	int64_t missing = TOKEN - budget->level;
-	return now_ns + (missing * 1000 + budget->rate - 1) / budget->rate;
+	return now_ns +
+	       (int64_t)(((wide)missing * UNITS_RATE_PERIOD_S + budget->rate - 1) / budget->rate);
 }

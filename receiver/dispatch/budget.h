@@ -2,10 +2,10 @@
 #ifndef HOOKLATCH_DISPATCH_BUDGET_H
 #define HOOKLATCH_DISPATCH_BUDGET_H
 
-#include "receiver/base/compiler.h"
+#include "receiver/base/units.h"
 
 struct budget {
-	int64_t rate;  /* tokens in 1000 s */
+	int64_t rate;  /* tokens in UNITS_RATE_PERIOD_S */
 	int64_t burst; /* the most that it holds */
 	int64_t level; /* in billionths of a token */
 	int64_t at_ns; /* when level was right */

@@ -204,25 +204,32 @@ trusted(const struct http_proxies *proxies, const struct http_peer *peer)
 	return false;
 }
 
+/* What may stand behind an address: nothing, or ":" and a port. */
+static bool
+is_port(struct span rest)
+{
+	int64_t port;
+	return rest.size == 0 ||
+	       (rest.data[0] == ':' && span_number(span_after(rest, 1), &port) && port <= 65535);
+}
+
 /* "192.0.2.1", "192.0.2.1:4711", "[2001:db8::1]:4711" */
 static bool
 parse_forwarded(struct span text, struct http_peer *peer)
 {
 	memset(peer, 0, sizeof(*peer));
 	bool good = parse_ip(text, &peer->family, peer->address);
-	if (!good && text.size > 2 && text.data[0] == '[') {
-		size_t end = 1;
-		while (end < text.size && text.data[end] != ']') {
+	bool bracket = text.size > 2 && text.data[0] == '[';
+	if (!good) {
+		size_t end = bracket ? 1 : 0;
+		while (end < text.size && text.data[end] != (bracket ? ']' : ':')) {
 			end++;
 		}
-		good = parse_ip((struct span){ text.data + 1, end - 1 }, &peer->family,
-		                peer->address);
-	} else if (!good) {
-		size_t end = 0;
-		while (end < text.size && text.data[end] != ':') {
-			end++;
-		}
-		good = parse_ip((struct span){ text.data, end }, &peer->family, peer->address);
+		size_t rest = bracket && end < text.size ? end + 1 : end;
+		good = (!bracket || end < text.size) && is_port(span_after(text, rest)) &&
+		       parse_ip((struct span){ text.data + (bracket ? 1 : 0),
+		                               end - (bracket ? 1 : 0) },
+		                &peer->family, peer->address);
 	}
 	unmap(peer);
 	peer_text(peer);

@@ -65,6 +65,9 @@ take_extension(struct http1_body *body, char byte)
 	}
 	if (body->state == HTTP1_CHUNK_QUOTED_PAIR) {
 		body->state = HTTP1_CHUNK_QUOTED;
+		if (byte == ' ' || byte == '\t') {
+			return HTTP1_MORE;
+		}
 	} else if (body->state == HTTP1_CHUNK_QUOTED) {
 		if (byte == '"' || byte == '\\') {
 			body->state = byte == '"' ? HTTP1_CHUNK_EXTENSION : HTTP1_CHUNK_QUOTED_PAIR;

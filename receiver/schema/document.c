@@ -116,8 +116,8 @@ take_scalar(struct builder *builder, struct fy_token *token)
 	struct span text = { arena_text(builder->problems->arena, (struct span){ data, size }),
 		             size };
 	struct place place = token_place(token);
-	if (builder->depth > 0 && builder->open[builder->depth - 1]->kind == NODE_MAP &&
-	    !builder->has_key) {
+	const struct node *parent = builder->depth == 0 ? NULL : builder->open[builder->depth - 1];
+	if (parent != NULL && parent->kind == NODE_MAP && !builder->has_key) {
 		return take_key(builder, text, place);
 	}
 	struct node *node = arena_take(builder->problems->arena, sizeof(*node));

@@ -47,14 +47,7 @@ parse_number(enum schema_kind kind, struct span text, int64_t *ret)
 	case SCHEMA_DURATION: return units_duration(text, ret);
 	case SCHEMA_SIZE: return units_size(text, ret);
 	case SCHEMA_RATE: return units_rate(text, ret);
-	case SCHEMA_DECIMAL: {
-		char padded[40]; /* a rate "a second" is a decimal with three places */
-		if (text.size == 0 || text.size > 32) {
-			return false;
-		}
-		(void)snprintf(padded, sizeof(padded), "%.*s/s", SPAN_ARG(text));
-		return units_rate(span_of(padded), ret);
-	}
+	case SCHEMA_DECIMAL: return units_decimal(text, ret);
 	case SCHEMA_BOOL:
 	case SCHEMA_TEXT:
 	case SCHEMA_WORD:

@@ -13,7 +13,7 @@ enum schema_kind {
 	SCHEMA_DECIMAL,  /* int64_t, thousandths */
 	SCHEMA_DURATION, /* int64_t, ns */
 	SCHEMA_SIZE,     /* int64_t, bytes */
-	SCHEMA_RATE,     /* int64_t, per 1000 s */
+	SCHEMA_RATE,     /* int64_t, per UNITS_RATE_PERIOD_S */
 	SCHEMA_TEXT,     /* const char *, NULL when absent */
 	SCHEMA_WORD,     /* int: index in `words` */
 	SCHEMA_TEXTS,    /* struct schema_list of const char * */

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "receiver/base/clock.h"
+#include "receiver/base/units.h"
 #include "receiver/log/log.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
@@ -368,7 +369,8 @@ allowance(const struct replay *replay)
 	if (replay->rate == 0) {
 		return SLICE_ROWS;
 	}
-	int64_t tenth = replay->rate / 10000; /* what a tenth of a second allows */
+	int64_t tenth =
+		replay->rate / (10 * UNITS_RATE_PERIOD_S); /* what a tenth of a second allows */
 	return tenth < 1 ? 1 : tenth > SLICE_ROWS ? SLICE_ROWS : (size_t)tenth;
 }
 
@@ -384,8 +386,9 @@ ON_THREAD(store_thread) step_one(struct store *store, struct replay *replay, boo
 	}
 	replay->position = slice.position;
 	int64_t moved = slice.replayed + slice.created;
-	replay->next_ns =
-		replay->rate == 0 ? 0 : clock_boot_ns() + moved * 1000 * NS_PER_S / replay->rate;
+	replay->next_ns = replay->rate == 0 ? 0
+	                                    : clock_boot_ns() + moved * UNITS_RATE_PERIOD_S *
+	                                                                NS_PER_S / replay->rate;
 	*over = slice.over;
 	if (slice.over) {
 		log_say(LOG_INFO, "replay.done", "replay %lld is done", (long long)replay->id);
