@@ -42,6 +42,9 @@ static bool
 set_states(struct filter *filter, const char *value, struct error *err)
 {
 	struct span rest = span_of(value);
+	if (rest.size == 0) {
+		return error_set(err, ERROR_INVALID, "--state: name at least one state");
+	}
 	while (rest.size > 0) {
 		size_t size = 0;
 		while (size < rest.size && rest.data[size] != ',') {
