@@ -550,6 +550,21 @@ check_on(struct config *config, const struct handler *handler)
 }
 
 static void
+check_when(struct config *config, const struct handler *handler)
+{
+	const struct node *node = node_child(handler->settings->entry.node, "when");
+	for (const struct node *child = node == NULL ? NULL : node->first; child != NULL;
+	     child = child->next) {
+		if (child->key.size > 0 && child->key.data[0] == '/' &&
+		    !json_pointer_valid(child->key)) {
+			problems_add(
+				&config->problems, child->key_place,
+				"when: a JSON pointer in which \"~\" is neither ~0 nor ~1 (RFC 6901)");
+		}
+	}
+}
+
+static void
 choose_kind(struct config *config, struct handler *handler)
 {
 	const struct node *node = handler->settings->entry.node;
@@ -652,6 +667,7 @@ config_check(struct config *config, enum config_purpose purpose)
 		handler->name = handlers[i].entry.name;
 		handler->settings = &handlers[i];
 		check_on(config, handler);
+		check_when(config, handler);
 		choose_kind(config, handler);
 		check_guarantee(config, handler);
 	}

@@ -180,7 +180,8 @@ window_take(struct window *window)
 bool
 window_wants(const struct window *window, int64_t now_ns)
 {
-	bool room = window->count <= WINDOW_ROWS - WINDOW_FETCH;
+	/* A fetch brings the earliest rows, most of which are here already as long as there are many. */
+	bool room = window->count <= WINDOW_FETCH / 2;
 	return !window->fetching && window->disk_ns <= now_ns &&
 	       (room || window->heap[0].at_ns > window->disk_ns);
 }

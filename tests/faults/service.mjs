@@ -66,7 +66,7 @@ function quick() {
 // Starts `serve`. `ready` gives the http(s) addresses, or null when it ended first; `ended` gives { code, signal }.
 export function serve(place, { program = binary, environment = {}, command = [] } = {}) {
   const [first, ...rest] = [...command, program, 'serve', '-c', place.config];
-  const env = { ...process.env, ...environment };
+  const env = { ...process.env, TMPDIR: place.folder, ...environment }; // what a killed life leaves goes with the place
   delete env.HOOKLATCH_CONFIG;
   const child = spawn(first, rest, { cwd: place.folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
   const service = { child, over: null, tail: '', report: null }; // report: what a sanitizer said, and what stood around it

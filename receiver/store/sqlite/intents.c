@@ -42,7 +42,8 @@ insert_delivery(struct store *store, int64_t seq, int64_t handler, struct event 
 	const struct store_listener *listener = &store->listener;
 	struct delivery_key key = { seq, handler };
 	int slot = -1;
-	if (may_run && store->listening && !atomic_load(&store->claims_paused)) {
+	if (may_run && store->listening && store->claims_returned &&
+	    !atomic_load(&store->claims_paused)) {
 		slot = listener->take_slot(listener->context, handler);
 	}
 	enum delivery_state state = slot < 0       ? DELIVERY_PENDING
@@ -249,6 +250,11 @@ ON_THREAD(store_thread) apply_claim(struct store *store, struct claim *claim, st
 		return apply_corrupt(store, claim, err);
 	}
 	if (atomic_load(&store->claims_paused)) {
+		return true;
+	}
+	if (!store->claims_returned) { /* what runs now must not be taken for what a killed life left running */
+		claim->later = true;
+		claim->due_ns = claim->expected_due_ns;
 		return true;
 	}
 	enum delivery_state to = claim->at_most_once ? DELIVERY_DONE : DELIVERY_RUNNING;
@@ -520,6 +526,6 @@ apply_returned(struct store *store, struct error *err)
 			return false;
 		}
 	}
-	store->claims_returned = count < RETURN_SLICE;
+	store->batch.last_returned = count < RETURN_SLICE;
 	return true;
 }

@@ -136,6 +136,32 @@ scan_frames(struct scan *scan, struct wal_state *state)
 	free(frame);
 }
 
+/* There is no good header, so SQLite would take the file for empty. The header is synced before the first frame behind it:
+ * frames that follow from one another are commits that were there. */
+static void
+scan_without_header(struct scan *scan, struct wal_state *state)
+{
+	enum {
+		PAGE = 4096, /* PRAGMA page_size of ours */
+		FRAME = FRAME_HEADER_BYTES + PAGE
+	};
+	unsigned char *frame = memory_need(FRAME);
+	uint32_t last[2] = { 0, 0 };
+	for (off_t at = WAL_HEADER_BYTES; at + FRAME <= scan->size; at += FRAME) {
+		if (!read_at(scan->fd, frame, FRAME, at)) {
+			break;
+		}
+		uint32_t sums[2] = { last[0], last[1] };
+		checksum(frame, 8, false, sums);
+		checksum(frame + FRAME_HEADER_BYTES, PAGE, false, sums);
+		last[0] = big32(frame + 16);
+		last[1] = big32(frame + 20);
+		bool follows = sums[0] == last[0] && sums[1] == last[1];
+		state->lost_commits += follows && big32(frame + 4) != 0 ? 1 : 0;
+	}
+	free(frame);
+}
+
 bool
 wal_scan(const char *store_path, struct wal_state *state, struct error *err)
 {
@@ -156,6 +182,8 @@ wal_scan(const char *store_path, struct wal_state *state, struct error *err)
 	state->there = scan.size > 0;
 	if (good && scan_header(&scan)) {
 		scan_frames(&scan, state);
+	} else if (good) {
+		scan_without_header(&scan, state);
 	}
 	(void)close(scan.fd);
 	if (state->lost_commits >= DAMAGE_COMMITS) {

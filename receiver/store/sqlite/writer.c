@@ -526,6 +526,7 @@ ON_THREAD(store_thread) return_claims(struct store *store)
 		if (!writer_transaction(store, returned_work, NULL, &err)) {
 			return false;
 		}
+		store->claims_returned = store->batch.last_returned; /* committed */
 	}
 	return true;
 }

@@ -83,6 +83,7 @@ struct batch {
 	size_t due_room;
 	struct done_note notes[STORE_BATCH_MOST];
 	size_t note_count;
+	bool last_returned;
 	int64_t now_ns;
 };
 

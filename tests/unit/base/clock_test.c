@@ -48,8 +48,17 @@ rfc3339_times_are_read(void)
 		{ TEXT("2026-01-01T00:30:00+01:00"), 1767223800, 0 },
 		{ TEXT("2026-01-01T00:00:00.000000001Z"), 1767225600, 1 },
 		{ TEXT("2026-01-01T00:00:00.9999999999999Z"), 1767225600, 999999999 },
+		{ TEXT("2262-04-11T23:47:15.999999999Z"), 9223372035, 999999999 },
 	};
 	parse_rows(rows, COUNT(rows));
+	/* Beyond what 63 bits of ns can hold: as late as can be told. */
+	static const struct span late[] = { TEXT("2262-04-11T23:47:17Z"),
+		                            TEXT("9999-12-31T23:59:59.999-23:59") };
+	for (size_t i = 0; i < COUNT(late); i++) {
+		int64_t wall = 0;
+		CHECK_ROW(clock_parse(late[i], &wall) && wall == INT64_MAX, "%s: %" PRId64,
+		          check_quote(late[i]), wall);
+	}
 }
 
 static void
@@ -67,6 +76,8 @@ what_is_no_rfc3339_time_is_refused(void)
 		{ TEXT("2026-01-32"), REFUSED, 0 },
 		{ TEXT("2026-02-29"), REFUSED, 0 },
 		{ TEXT("1900-02-29"), REFUSED, 0 },
+		{ TEXT("2100-02-29"), REFUSED, 0 },
+		{ TEXT("10000-01-01"), REFUSED, 0 },
 		{ TEXT("2026-04-31"), REFUSED, 0 },
 		{ TEXT("2026-01-01T"), REFUSED, 0 },
 		{ TEXT("2026-01-01Z"), REFUSED, 0 },

@@ -91,19 +91,28 @@ sizes_are_read(void)
 	read_rows(rows, COUNT(rows), units_size);
 }
 
+#define A_SECOND UNITS_RATE_PERIOD_S /* of one event a second */
+
 static void
 rates_are_read(void)
 {
 	static const struct row rows[] = {
-		{ TEXT("100/s"), 100 * UNITS_RATE_PERIOD_S },
-		{ TEXT("0.5/s"), UNITS_RATE_PERIOD_S / 2 },
-		{ TEXT("30/m"), UNITS_RATE_PERIOD_S / 2 },
-		{ TEXT("3600/h"), UNITS_RATE_PERIOD_S },
+		{ TEXT("100/s"), 100 * A_SECOND },
+		{ TEXT("0.5/s"), A_SECOND / 2 },
+		{ TEXT("1/m"), A_SECOND / 60 },
+		{ TEXT("30/m"), A_SECOND / 2 },
+		{ TEXT("1/h"), A_SECOND / 3600 },
+		{ TEXT("7/h"), A_SECOND / 3600 * 7 },
+		{ TEXT("1000000/s"), 1000000 * A_SECOND },
 		{ TEXT("0/s"), 0 },
+		{ TEXT("999999999999/s"), INT64_C(999999999999) * A_SECOND },
+		{ TEXT("9999999999999/s"), REFUSED },
 		{ TEXT("100"), REFUSED },
 		{ TEXT("100/"), REFUSED },
 		{ TEXT("/s"), REFUSED },
 		{ TEXT("100/d"), REFUSED },
+		{ TEXT("100/S"), REFUSED },
+		{ TEXT("100 /s"), REFUSED },
 		{ TEXT("100s"), REFUSED },
 		{ TEXT(""), REFUSED },
 		{ TEXT("-1/s"), REFUSED },
@@ -111,12 +120,17 @@ rates_are_read(void)
 	read_rows(rows, COUNT(rows), units_rate);
 }
 
-/* units.h names 1/h among its examples, and it is the least rate that the configuration allows. */
 static void
-one_an_hour_is_a_rate(void)
+decimals_are_read_in_thousandths(void)
 {
-	int64_t rate = 0;
-	CHECK(units_rate(SPAN("1/h"), &rate) && rate > 0);
+	static const struct row rows[] = {
+		{ TEXT("2"), 2000 },         { TEXT("1.5"), 1500 },    { TEXT("0.001"), 1 },
+		{ TEXT("100.001"), 100001 }, { TEXT("0"), 0 },         { TEXT(""), REFUSED },
+		{ TEXT("1."), REFUSED },     { TEXT(".5"), REFUSED },  { TEXT("1.0005"), REFUSED },
+		{ TEXT("-1"), REFUSED },     { TEXT("1e3"), REFUSED }, { TEXT("1/s"), REFUSED },
+		{ TEXT("1s"), REFUSED },     { TEXT(" 1"), REFUSED },  { TEXT("1 "), REFUSED },
+	};
+	read_rows(rows, COUNT(rows), units_decimal);
 }
 
 static void
@@ -170,8 +184,8 @@ main(int argc, char **argv)
 	static const struct check_test tests[] = {
 		{ "a duration needs its unit and fits 63 bits", durations_are_read },
 		{ "a size needs its unit and is whole bytes", sizes_are_read },
-		{ "a rate needs its period", rates_are_read },
-		{ "1/h is a rate, as units.h says", one_an_hour_is_a_rate },
+		{ "a rate needs its period and is exact", rates_are_read },
+		{ "a decimal is read in thousandths", decimals_are_read_in_thousandths },
 		{ "a duration is written in its shortest exact form",
 		  durations_are_written_in_their_shortest_exact_form },
 		{ "a written duration reads as itself", a_written_duration_reads_as_itself },

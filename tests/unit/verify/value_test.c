@@ -108,6 +108,31 @@ parts_are_joined_and_a_missing_one_is_empty(void)
 }
 
 static void
+parts_may_be_headers(void)
+{
+	static const struct field items[] = { { TEXT("X-Id"), TEXT("h") },
+		                              { TEXT("X-Twice"), TEXT("1") },
+		                              { TEXT("x-twice"), TEXT("2") } };
+	struct fields fields = { items, COUNT(items) };
+	static const struct {
+		const char *parts[2];
+		enum value_find find;
+		struct span text;
+	} rows[] = {
+		{ { "x-id", "/a" }, VALUE_FOUND, TEXT("h:x") },
+		{ { "/a", "X-Missing" }, VALUE_FOUND, TEXT("x:") },
+		{ { "X-Missing", "/b" }, VALUE_ABSENT, TEXT("") },
+		{ { "/a", "X-Twice" }, VALUE_REPEATED, TEXT("") },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct scheme_value value = { .from = SCHEME_FROM_PARTS,
+			                      .parts = { rows[i].parts[0], rows[i].parts[1] },
+			                      .part_count = 2 };
+		reads(&value, fields, SPAN("{\"a\":\"x\"}"), 64, rows[i].find, rows[i].text);
+	}
+}
+
+static void
 what_is_generated_or_nowhere_is_absent(void)
 {
 	static const enum scheme_from from[] = { SCHEME_NOWHERE, SCHEME_GENERATED };
@@ -126,6 +151,7 @@ main(int argc, char **argv)
 		  a_json_value_keeps_its_digits },
 		{ "parts are joined and a missing one is empty",
 		  parts_are_joined_and_a_missing_one_is_empty },
+		{ "parts may be headers", parts_may_be_headers },
 		{ "what is generated or nowhere is absent",
 		  what_is_generated_or_nowhere_is_absent },
 	};
