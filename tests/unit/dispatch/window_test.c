@@ -87,11 +87,13 @@ what_a_fetch_left_behind_is_asked_for_when_it_is_due(void)
 		window_add(&window, item(i, i));
 	}
 	window_fetched(&window, false, WINDOW_FETCH);
-	CHECK(!window_wants(&window, WINDOW_FETCH)); /* it would bring the same ones again */
-	window_add(&window, item(5000, 2000));       /* later than what is on disk */
+	window_add(&window, item(5000, 2000)); /* later than what is on disk */
+	CHECK(!window_wants(&window, WINDOW_FETCH - 1));
 	for (int64_t i = 1; i <= WINDOW_FETCH; i++) {
 		CHECK(window_take(&window).seq == i);
+		CHECK(!window_wants(&window, WINDOW_FETCH - 1));
 	}
+	CHECK(window_wants(&window, WINDOW_FETCH));
 	CHECK(window_first(&window) == NULL && window_next(&window) == WINDOW_FETCH);
 	CHECK(!window_wants(&window, WINDOW_FETCH - 1) && window_wants(&window, WINDOW_FETCH));
 	window_asked(&window);

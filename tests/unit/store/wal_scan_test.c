@@ -8,10 +8,11 @@
 
 #include "tests/unit/check.h"
 
-#define PAGE        4096
+#define PAGE_SMALL  512  /* many frames in few bytes */
+#define PAGE_OURS   4096 /* as the store has them */
 #define HEADER      32
 #define FRAME       24
-#define FRAME_WHOLE (FRAME + PAGE)
+#define FRAME_WHOLE (FRAME + made.page)
 #define COMMITS     14
 #define FRAMES_MOST 400
 #define FILE_MOST   ((size_t)1 << 20)
@@ -20,6 +21,7 @@
 static struct {
 	struct buffer wal;
 	struct buffer database;
+	size_t page;
 	size_t frames;
 	bool ends_commit[FRAMES_MOST];
 	size_t commits_from[FRAMES_MOST + 1]; /* that end at this frame or behind it */
@@ -83,8 +85,11 @@ open_original(void)
 {
 	sqlite3 *database;
 	ALWAYS(sqlite3_open(original, &database) == SQLITE_OK, "test-open");
-	run(database, "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; "
-	              "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0");
+	char sql[64];
+	(void)snprintf(sql, sizeof(sql), "PRAGMA page_size = %zu", made.page);
+	run(database, sql);
+	run(database, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+	              "PRAGMA wal_autocheckpoint = 0");
 	return database;
 }
 
@@ -94,7 +99,7 @@ commit(sqlite3 *database, struct random *random)
 {
 	char sql[128];
 	(void)snprintf(sql, sizeof(sql), "INSERT INTO t (data) VALUES (randomblob(%d))",
-	               (int)random_up_to(random, 1500));
+	               (int)random_up_to(random, 1500 * (int64_t)made.page / PAGE_SMALL));
 	run(database, sql);
 }
 
@@ -131,10 +136,11 @@ count_frames(void)
 
 /* `restarted`: the WAL begins again after a checkpoint, over a longer one whose frames lie behind it still. */
 static void
-make_wal(bool restarted)
+make_wal(bool restarted, size_t page)
 {
 	struct random random;
 	check_random(&random);
+	made.page = page;
 	buffer_finish(&made.wal);
 	buffer_finish(&made.database);
 	remove_beside(original);
@@ -223,7 +229,7 @@ a_whole_wal_is_counted(void)
 {
 	for (int restarted = 0; restarted < 2; restarted++) {
 		struct wal_state state;
-		make_wal(restarted == 1);
+		make_wal(restarted == 1, PAGE_SMALL);
 		CHECK(scan_bytes(buffer_view(&made.wal), &state) == QUIET);
 		CHECK(state.there && state.frames == (int64_t)made.frames);
 		CHECK(state.commits == COMMITS && state.lost_commits == 0);
@@ -259,16 +265,17 @@ flip_all(bool restarted)
 {
 	struct random random;
 	struct wal_state state;
-	make_wal(restarted);
+	make_wal(restarted, PAGE_SMALL);
 	check_random(&random);
 	write_file(copy_wal, buffer_view(&made.wal));
 	size_t noticed = 0;
 	for (size_t frame = 0; frame < made.frames && check.failures == 0; frame++) {
 		for (size_t i = 0; i < (FRAME + 8) * 8; i++) {
-			size_t bit =
-				i < (size_t)FRAME * 8
-					? i
-					: (size_t)(FRAME * 8 + random_up_to(&random, PAGE * 8 - 1));
+			size_t bit = i < (size_t)FRAME * 8
+			                     ? i
+			                     : (size_t)(FRAME * 8 +
+			                                random_up_to(&random,
+			                                             (int64_t)made.page * 8 - 1));
 			enum verdict verdict =
 				scan_flipped((HEADER + frame * FRAME_WHOLE) * 8 + bit, &state);
 			bool must = must_be_noticed(frame, bit / 8);
@@ -305,11 +312,13 @@ static void
 a_bit_in_the_header_is_noticed(void)
 {
 	struct wal_state state;
-	make_wal(false);
-	write_file(copy_wal, buffer_view(&made.wal));
-	for (size_t bit = 0; bit < (size_t)HEADER * 8; bit++) {
-		CHECK_ROW(scan_flipped(bit, &state) == DAMAGED, "byte %zu, bit %zu", bit / 8,
-		          bit % 8);
+	for (int restarted = 0; restarted < 2; restarted++) {
+		make_wal(restarted == 1, PAGE_OURS);
+		write_file(copy_wal, buffer_view(&made.wal));
+		for (size_t bit = 0; bit < (size_t)HEADER * 8; bit++) {
+			CHECK_ROW(scan_flipped(bit, &state) == DAMAGED, "byte %zu, bit %zu",
+			          bit / 8, bit % 8);
+		}
 	}
 }
 
@@ -320,7 +329,7 @@ a_torn_tail_is_no_damage(void)
 {
 	struct wal_state state;
 	for (int restarted = 0; restarted < 2; restarted++) {
-		make_wal(restarted == 1);
+		make_wal(restarted == 1, PAGE_SMALL);
 		write_file(copy_wal, buffer_view(&made.wal));
 		size_t step = restarted == 0 ? 1 : 7;
 		for (size_t size = made.wal.size; size > 0 && check.failures == 0;
@@ -346,7 +355,7 @@ an_unsynced_last_commit_is_no_damage(void)
 	check_random(&random);
 	for (int round = 0; round < 1000 && check.failures == 0; round++) {
 		if (round % 250 == 0) {
-			make_wal(round % 500 == 250);
+			make_wal(round % 500 == 250, PAGE_SMALL);
 		}
 		struct buffer torn;
 		buffer_init(&torn, FILE_MOST);
@@ -382,7 +391,7 @@ sqlite_sees_the_same_commits(void)
 	struct wal_state state;
 	struct random random;
 	check_random(&random);
-	make_wal(false);
+	make_wal(false, PAGE_SMALL);
 	for (int round = 0; round < 60 && check.failures == 0; round++) {
 		size_t size = (size_t)random_up_to(&random, (int64_t)made.wal.size);
 		size_t bit = (size_t)random_up_to(&random, (int64_t)made.wal.size * 8 - 1);
@@ -412,7 +421,7 @@ a_salvaged_wal_ends_at_its_last_good_commit(void)
 	struct error err = { .text = "" };
 	struct buffer kept;
 	struct buffer aside;
-	make_wal(false);
+	make_wal(false, PAGE_SMALL);
 	size_t frame = made.frames / 2;
 	made.wal.data[HEADER + frame * FRAME_WHOLE + 100] ^= 1;
 	write_file(copy, buffer_view(&made.database));
@@ -435,7 +444,7 @@ a_rewritten_wal_is_the_same(void)
 {
 	struct error err = { .text = "" };
 	struct buffer again;
-	make_wal(true);
+	make_wal(true, PAGE_SMALL);
 	write_file(copy_wal, buffer_view(&made.wal));
 	CHECK_ROW(wal_rewrite(copy, &err), "%s", err.text);
 	read_file(copy_wal, &again);
