@@ -183,12 +183,17 @@ make_plan(struct call_context *context, struct plan *plan, struct error *err)
 	    !reader_counts(context->reader, &counts, err)) {
 		return false;
 	}
-	unsigned takes = plan->of_dead ? 1U << DELIVERY_DEAD
-	                               : 1U << DELIVERY_DEAD | 1U << DELIVERY_DISCARDED |
-	                                         1U << DELIVERY_DONE;
-	plan->states = plan->filter.states != 0 ? plan->filter.states
-	               : plan->handler != NULL  ? 0
-	                                        : takes;
+	unsigned takes = 1U << DELIVERY_DEAD;
+	if (!plan->of_dead) {
+		takes |= 1U << DELIVERY_DISCARDED | 1U << DELIVERY_DONE;
+	} else if (json_array_size(json_object_get(context->body, "ids")) > 0) {
+		/* Named one by one: it is meant, wherever it lies. */
+		takes |= 1U << DELIVERY_DISCARDED;
+	}
+	plan->states = plan->filter.states != 0 ? plan->filter.states : takes;
+	if (plan->filter.states == 0 && plan->handler != NULL) {
+		plan->states = 0;
+	}
 	plan->until = plan->of_dead ? counts.last_dead : counts.last_seq;
 	struct filter counted = plan->filter;
 	if (plan->handler == NULL) {

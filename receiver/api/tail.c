@@ -218,24 +218,53 @@ sorted(json_t *items)
 	return ordered;
 }
 
+static bool
+oldest_seq(void *context, const struct event_row *row)
+{
+	*(int64_t *)context = row->seq;
+	return true;
+}
+
+static int64_t
+back_from(int64_t last, int64_t count)
+{
+	return last > count ? last - count : 0;
+}
+
+/* Far enough back for the last `limit` happenings of each kind, as the filter sees events. */
+static bool
+first_cursor(struct call_context *context, struct tail *tail, struct error *err)
+{
+	struct store_counts counts;
+	int64_t back = tail->filter.limit;
+	if (!reader_counts(context->reader, &counts, err)) {
+		return false;
+	}
+	int64_t first = counts.last_seq + 1;
+	if (back > 0 &&
+	    !reader_events(context->reader, &tail->filter, -1, back, oldest_seq, &first, err)) {
+		return false;
+	}
+	tail->cursor = (struct cursor){ .seq = first - 1,
+		                        .attempt = back_from(counts.last_attempt, back),
+		                        .dead = back_from(counts.last_dead, back) };
+	if (context->api->store != NULL) {
+		tail->cursor.done = store_notes_last(context->api->store);
+	}
+	return true;
+}
+
 json_t *
 tail_show(struct call_context *context, struct error *err)
 {
 	struct tail tail = { .items = json_array() };
-	struct store_counts counts;
 	if (!request_filter(context, &tail.filter, err)) {
 		json_decref(tail.items);
 		return NULL;
 	}
 	bool good = true;
 	if (!read_cursor(context, &tail.cursor)) {
-		good = reader_counts(context->reader, &counts, err);
-		int64_t back = tail.filter.limit;
-		tail.cursor =
-			(struct cursor){ counts.last_seq - back < 0 ? 0 : counts.last_seq - back,
-			                 counts.last_attempt, counts.last_dead, 0 };
-		tail.cursor.done =
-			context->api->store == NULL ? 0 : store_notes_last(context->api->store);
+		good = first_cursor(context, &tail, err);
 	} else {
 		struct filter filter = tail.filter;
 		filter.limit = 0;

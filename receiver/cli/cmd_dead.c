@@ -78,6 +78,14 @@ request_body(const struct invocation *invocation, struct filter *filter)
 	if (!option_filter(invocation, filter)) {
 		return NULL;
 	}
+	if (filter->limit !=
+	    0) { /* a change takes all that it names, so that its dry run tells the truth */
+		(void)usage_error(
+			invocation,
+			"--limit is for lists; narrow a change with --since, --until or IDs");
+		filter_finish(filter);
+		return NULL;
+	}
 	if (invocation->argument_count == 0 && filter_empty(filter) && filter->until_ns == 0 &&
 	    !has_option(invocation, "all")) {
 		(void)usage_error(invocation, "nothing is chosen: name IDs, a filter, or --all");

@@ -9,6 +9,7 @@
 #include "receiver/cli/table.h"
 
 #define TAIL_STEP_NS  (250 * NS_PER_MS)
+#define TAIL_ALL      (SIZE_MAX / 2)
 #define TAIL_FIRST    10
 #define WATCH_STEP_NS NS_PER_S
 
@@ -94,10 +95,10 @@ print_happening(const struct invocation *invocation, const json_t *item)
 	(void)putchar('\n');
 }
 
-/* One look: prints what came after the cursor and moves it. */
+/* One look: prints the last `most` of what came after the cursor, and moves it. */
 static int
 look(const struct invocation *invocation, struct config *config, const char *filter,
-     char cursor[128], bool silent, size_t *seen)
+     char cursor[128], size_t most, size_t *seen)
 {
 	struct buffer query;
 	buffer_init(&query, 65536);
@@ -113,7 +114,7 @@ look(const struct invocation *invocation, struct config *config, const char *fil
 	size_t index;
 	json_t *item;
 	json_array_foreach(items, index, item) {
-		if (!silent) {
+		if (index + most >= json_array_size(items)) {
 			print_happening(invocation, item);
 		}
 	}
@@ -146,10 +147,12 @@ run_tail(struct invocation *invocation)
 	char cursor[128] = "";
 	size_t seen = 0;
 	size_t printed = 0;
-	int code = look(invocation, config, text, cursor, true, &seen);
+	size_t most = (size_t)filter.limit; /* of the first look; then everything */
+	int code = look(invocation, config, text, cursor, 0, &seen);
 	while (code == EXIT_OK) {
-		code = look(invocation, config, text, cursor, false, &seen);
+		code = look(invocation, config, text, cursor, most, &seen);
 		printed += seen;
+		most = TAIL_ALL;
 		if (!has_option(invocation, "follow")) {
 			break;
 		}

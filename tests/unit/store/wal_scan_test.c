@@ -364,7 +364,7 @@ an_unsynced_last_commit_is_no_damage(void)
 		for (size_t frame = made.frames; frame > 0 && made.commits_from[frame - 1] == 1;
 		     frame--) {
 			char *at = torn.data + HEADER + (frame - 1) * FRAME_WHOLE;
-			size_t whole = (size_t)random_up_to(&random, FRAME_WHOLE);
+			size_t whole = (size_t)random_up_to(&random, (int64_t)FRAME_WHOLE);
 			switch (random_up_to(&random, 3)) {
 			case 0: memset(at, 0, FRAME_WHOLE); break;
 			case 1: memset(at + whole, 0, FRAME_WHOLE - whole); break;
