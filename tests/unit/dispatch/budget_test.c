@@ -55,6 +55,8 @@ time_that_goes_back_gives_nothing(void)
 	CHECK(!budget_has(&budget, 0) && !budget_has(&budget, HOUR_NS));
 	CHECK(!budget_has(&budget, HOUR_NS + NS_PER_S - 1) &&
 	      budget_has(&budget, HOUR_NS + NS_PER_S));
+	budget_init(&budget, A_SECOND, 1, HOUR_NS);
+	CHECK(budget_has(&budget, 0)); /* nor does it take anything */
 }
 
 static void

@@ -413,6 +413,40 @@ ambiguous_requests_are_bad(void)
 	}
 }
 
+/* RFC 9110 section 5.5: no control character but a tab in a value; section 5.6.2: what a name is made of. */
+static void
+every_byte_has_its_place(void)
+{
+	static struct http1_head head;
+	static const char symbols[] = "!#$%&'*+-.^_`|~";
+	for (unsigned byte = 0; byte < 256; byte++) {
+		char text[] = LINE HOST "X-A: b?c\r\n\r\n";
+		struct span request = { text, sizeof(text) - 1 };
+		char *place = strchr(text, '?');
+		*place = (char)(unsigned char)byte;
+		bool good = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+		CHECK_ROW(parse(&head, request, BYTES_MOST, COUNT_MOST) ==
+		                  (good ? HTTP1_DONE : HTTP1_BAD),
+		          "%#x in a value", byte);
+		char named[] = LINE HOST "X?A: b\r\n\r\n";
+		place = strchr(named, '?');
+		*place = (char)(unsigned char)byte;
+		good = (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
+		       (byte >= 'a' && byte <= 'z') || (byte != 0 && strchr(symbols, (int)byte)) ||
+		       byte == ':';
+		CHECK_ROW(parse(&head, (struct span){ named, sizeof(named) - 1 }, BYTES_MOST,
+		                COUNT_MOST) == (good ? HTTP1_DONE : HTTP1_BAD),
+		          "%#x in a name", byte);
+		char target[] = "POST /?a HTTP/1.1\r\n" HOST "\r\n";
+		place = strchr(target, '?');
+		*place = (char)(unsigned char)byte;
+		good = byte > 0x20 && byte < 0x7f && byte != '#';
+		CHECK_ROW(parse(&head, (struct span){ target, sizeof(target) - 1 }, BYTES_MOST,
+		                COUNT_MOST) == (good ? HTTP1_DONE : HTTP1_BAD),
+		          "%#x in a target", byte);
+	}
+}
+
 /* --- limits --- */
 
 static void
@@ -540,6 +574,7 @@ main(int argc, char **argv)
 		{ "a head ends at its empty line", a_head_ends_at_its_empty_line },
 		{ "fields are views in their order", fields_are_views_in_their_order },
 		{ "what two parsers could read differently is bad", ambiguous_requests_are_bad },
+		{ "every byte has its place", every_byte_has_its_place },
 		{ "limits are exact", limits_are_exact },
 		{ "a line without end is too large", a_line_without_end_is_too_large },
 		{ "more fields than there is room for are too large",
