@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 
 #define ENVIRONMENT_MOST  64
 #define STDERR_READ_BYTES 16384
+#define PATH_MOST_BYTES   4096
 
 struct exec_settings {
 	struct schema_list program;     /* const char * */
@@ -76,7 +78,7 @@ struct call {
 	size_t written;
 	char tail[OUTCOME_OUTPUT_BYTES * 2];
 	size_t tail_size;
-	char headers_file[256];
+	char headers_file[PATH_MOST_BYTES];
 	bool timed_out;
 	bool stopped;
 };
@@ -180,11 +182,17 @@ write_file(int fd, struct span text)
 static bool
 make_headers_file(struct call *call, struct error *err)
 {
-	const char *directory = getenv("TMPDIR");
-	(void)snprintf(call->headers_file, sizeof(call->headers_file),
-	               "%s/hooklatch-headers-XXXXXX",
-	               directory == NULL || strlen(directory) > 200 ? "/tmp" : directory);
+	int size = snprintf(call->headers_file, sizeof(call->headers_file), "%s/headers-XXXXXX",
+	                    call->attempt->scratch);
+	if (size >= (int)sizeof(call->headers_file)) {
+		call->headers_file[0] = '\0';
+		return error_set(err, ERROR_LIMIT, "the path of %s is too long",
+		                 call->attempt->scratch);
+	}
 	int fd = mkostemp(call->headers_file, O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT && mkdir(call->attempt->scratch, 0700) == 0) {
+		fd = mkostemp(call->headers_file, O_CLOEXEC);
+	}
 	if (fd < 0) {
 		call->headers_file[0] = '\0';
 		return error_system(err, "cannot make the headers' file");
@@ -222,6 +230,8 @@ spawn(struct call *call, int child_in, int child_err, char *const *arguments,
 	(void)posix_spawn_file_actions_adddup2(&actions, child_in, STDIN_FILENO);
 	(void)posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
 	(void)posix_spawn_file_actions_adddup2(&actions, child_err, STDERR_FILENO);
+	/* All is close-on-exec already; but libraries may open files at this very moment. */
+	(void)posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
 	(void)posix_spawn_file_actions_addchdir_np(&actions, call->attempt->directory);
 	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
 	                                                    POSIX_SPAWN_SETSIGDEF);

@@ -34,6 +34,8 @@ struct attempt {
 	int64_t number;        /* 1 on the first try of a round */
 	int64_t timeout_ns;    /* in all */
 	const char *directory; /* the configuration's */
+	const char *
+		scratch; /* a directory for files that a try needs; emptied at the service's start */
 	const struct attempt_stop *stop;
 };
 
@@ -68,7 +70,7 @@ extern const struct handler_kind *const handler_kinds[]; /* NULL at the end */
  * "sha256:<hex>". Terminated. */
 void idempotency_key(const struct event *event, const char *handler,
                      char key[IDEMPOTENCY_KEY_MOST + 1]);
-/* W3C Trace Context: the sender's trace when it gave one, else one of the event's own; a new span each time. */
+/* W3C Trace Context: the event's trace, a new span each time. */
 void trace_parent(const struct event *event, char text[56]);
 
 #endif

@@ -1,9 +1,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
-#include <jansson.h>
 #include <openssl/evp.h>
 
 #include "receiver/base/encoding.h"
@@ -50,55 +48,10 @@ idempotency_key(const struct event *event, const char *handler, char key[IDEMPOT
 	buffer_finish(&text);
 }
 
-static bool
-is_lower_hex(const char *text, size_t size)
-{
-	return strspn(text, "0123456789abcdef") >= size;
-}
-
-/* https://www.w3.org/TR/trace-context/ section 3.2: version 00. */
-static bool
-valid_parent(const char *text)
-{
-	return strlen(text) == 55 && strncmp(text, "00-", 3) == 0 && is_lower_hex(text + 3, 32) &&
-	       text[35] == '-' && is_lower_hex(text + 36, 16) && text[52] == '-' &&
-	       is_lower_hex(text + 53, 2) &&
-	       strncmp(text + 3, "00000000000000000000000000000000", 32) != 0;
-}
-
-static bool
-sent_trace(const struct event *event, char trace[33])
-{
-	json_t *headers = json_loadb(event->headers.data, event->headers.size, 0, NULL);
-	bool found = false;
-	size_t index;
-	json_t *pair;
-	json_array_foreach(headers, index, pair) {
-		const char *name = json_string_value(json_array_get(pair, 0));
-		const char *value = json_string_value(json_array_get(pair, 1));
-		if (!found && name != NULL && value != NULL &&
-		    strcasecmp(name, "traceparent") == 0 && valid_parent(value)) {
-			memcpy(trace, value + 3, 32);
-			trace[32] = '\0';
-			found = true;
-		}
-	}
-	json_decref(headers);
-	return found;
-}
-
 void
 trace_parent(const struct event *event, char text[56])
 {
-	char trace[33];
-	if (!sent_trace(event, trace)) {
-		XXH128_hash_t hash =
-			XXH3_128bits_withSeed(event->id.data, event->id.size,
-		                              XXH3_64bits(event->source.data, event->source.size));
-		(void)snprintf(trace, sizeof(trace), "%016" PRIx64 "%016" PRIx64,
-		               (uint64_t)hash.high64, (uint64_t)(hash.low64 | 1U));
-	}
 	uint64_t span;
 	random_secret(&span, sizeof(span));
-	(void)snprintf(text, 56, "00-%s-%016" PRIx64 "-01", trace, span | 1U);
+	(void)snprintf(text, 56, "00-%s-%016" PRIx64 "-01", event->trace_id, span | 1U);
 }

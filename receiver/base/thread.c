@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include "receiver/base/bytes.h"
 
@@ -20,6 +21,8 @@ thread_main(void *argument)
 	struct start start = *(struct start *)argument;
 	free(argument);
 	current_role = start.role;
+	/* pthread_setname_np(3) from outside opens a file that a child started meanwhile would inherit. */
+	(void)prctl(PR_SET_NAME, start.role->name);
 	start.run(start.context);
 	return NULL;
 }
@@ -42,7 +45,6 @@ thread_start(pthread_t *ret, const struct thread_role *role, void (*run)(void *c
 		errno = code;
 		return error_system(err, "cannot start the thread %s", role->name);
 	}
-	(void)pthread_setname_np(thread, role->name);
 	*ret = thread;
 	return true;
 }

@@ -120,19 +120,32 @@ units_decimal(struct span text, int64_t *thousandths)
 	return true;
 }
 
-void
-units_duration_text(int64_t ns, char text[32])
+/* The largest unit in which the value is a whole number. */
+static void
+shortest(const struct unit *units, size_t count, int64_t value, char text[32])
 {
 	size_t unit = 0;
-	for (size_t i = 0; i < COUNT(durations); i++) {
-		if (ns % durations[i].factor == 0 && ns >= durations[i].factor) {
+	for (size_t i = 0; i < count; i++) {
+		if (value % units[i].factor == 0 && value >= units[i].factor &&
+		    units[i].factor > units[unit].factor) {
 			unit = i;
 		}
 	}
+	(void)snprintf(text, 32, "%" PRId64 "%s", value / units[unit].factor, units[unit].name);
+}
+
+void
+units_duration_text(int64_t ns, char text[32])
+{
 	if (ns == 0) {
 		(void)snprintf(text, 32, "0s");
 		return;
 	}
-	(void)snprintf(text, 32, "%" PRId64 "%s", ns / durations[unit].factor,
-	               durations[unit].name);
+	shortest(durations, COUNT(durations), ns, text);
+}
+
+void
+units_size_text(int64_t bytes, char text[32])
+{
+	shortest(sizes, COUNT(sizes), bytes, text);
 }

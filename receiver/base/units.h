@@ -15,5 +15,6 @@ bool units_rate(struct span text, int64_t *rate) MUST_CHECK;
 bool units_decimal(struct span text, int64_t *thousandths) MUST_CHECK;
 /* Shortest exact form: "90s" is "90s", 3600000000000 ns is "1h". */
 void units_duration_text(int64_t ns, char text[32]);
+void units_size_text(int64_t bytes, char text[32]);
 
 #endif

@@ -38,6 +38,7 @@ run_config_show(struct invocation *invocation)
 	if (config == NULL) {
 		return EXIT_USAGE;
 	}
+	config_make_effective(config);
 	struct buffer out;
 	buffer_init(&out, 16 * 1024 * 1024);
 	if (has_option(invocation, "json")) {

@@ -424,8 +424,8 @@ static char *
 default_url(const struct config *config, const struct source *source)
 {
 	const struct listen_settings *listen = config->settings.listen.items;
-	const char *address = "0.0.0.0:8443";
-	bool tls = true;
+	const char *address = "";
+	bool tls = false;
 	for (size_t i = 0; i < config->settings.listen.count; i++) {
 		const char *text = listen[i].https != NULL ? listen[i].https : listen[i].http;
 		if (strncmp(text, "unix:", 5) != 0) {
@@ -452,7 +452,7 @@ trusted_certificate(const struct config *config)
 			return config_path(config, listen[i].certificate);
 		}
 	}
-	return config->settings.listen.count == 0 ? config_path(config, "tls/cert.pem") : NULL;
+	return NULL;
 }
 
 static size_t

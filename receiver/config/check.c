@@ -1,5 +1,6 @@
 /* What no single row can say: keys that belong together, names that must exist, secrets that must be readable. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "receiver/base/clock.h"
@@ -29,7 +30,21 @@ value_place(const struct node *map, const char *key)
 /* --- listen, admin, store --- */
 
 static void
-check_listen(struct config *config, struct listen_settings *listen)
+check_certificate(struct config *config, const struct listen_settings *listen)
+{
+	struct error err;
+	char *certificate = config_path(config, listen->certificate);
+	char *key = config_path(config, listen->key);
+	if (!tls_check(certificate, key, &err)) {
+		problems_add(&config->problems, value_place(listen->entry.node, "certificate"),
+		             "certificate: %s", err.text);
+	}
+	free(certificate);
+	free(key);
+}
+
+static void
+check_listen(struct config *config, struct listen_settings *listen, enum config_purpose purpose)
 {
 	struct problems *problems = &config->problems;
 	const struct node *node = listen->entry.node;
@@ -49,6 +64,8 @@ check_listen(struct config *config, struct listen_settings *listen)
 	if (listen->https != NULL && (listen->certificate == NULL || listen->key == NULL)) {
 		problems_add(problems, node_key_place(node, "https"),
 		             "https: certificate and key are needed");
+	} else if (listen->https != NULL && purpose == CONFIG_TO_SERVE) {
+		check_certificate(config, listen);
 	}
 	if (listen->https != NULL && address.socket.ss_family == AF_UNIX) {
 		problems_add(problems, value_place(node, key), "https: a unix socket is for http");
@@ -74,21 +91,37 @@ check_listen(struct config *config, struct listen_settings *listen)
 	}
 }
 
+/* What `listen` is when it is not written. */
 static void
-check_service(struct config *config)
+default_listen(struct config *config)
+{
+	struct schema_list *list = &config->settings.listen;
+	struct listen_settings *listen =
+		arena_append(&config->arena, &list->items, &list->count, sizeof(*listen));
+	*listen = (struct listen_settings){ .entry = { .node = config->root },
+		                            .https = "0.0.0.0:8443",
+		                            .certificate = "tls/cert.pem",
+		                            .key = "tls/key.pem" };
+}
+
+static void
+check_service(struct config *config, enum config_purpose purpose)
 {
 	struct problems *problems = &config->problems;
 	struct settings *settings = &config->settings;
+	if (node_child(config->root, "listen") == NULL) {
+		default_listen(config);
+	}
 	struct listen_settings *listen = settings->listen.items;
 	for (size_t i = 0; i < settings->listen.count; i++) {
-		check_listen(config, &listen[i]);
+		check_listen(config, &listen[i], purpose);
 	}
 	const struct node *node = node_child(config->root, "listen");
 	if (node != NULL && node->kind == NODE_LIST && settings->listen.count == 0) {
 		problems_add(problems, node->key_place, "listen: at least one address is needed");
 	}
 	const struct admin_settings *admin = settings->admin.items;
-	const char *path = "hooklatch.sock";
+	const char *path = CONFIG_ADMIN_UNIX;
 	for (size_t i = 0; i < settings->admin.count; i++) {
 		if (admin[i].unix_path != NULL) {
 			path = admin[i].unix_path;
@@ -109,6 +142,10 @@ check_service(struct config *config)
 		             "store: expected sqlite: and a path");
 	} else {
 		config->store_path = config_path(config, settings->store + 7);
+		struct buffer scratch;
+		buffer_init(&scratch, 65536);
+		buffer_format(&scratch, "%s.tries", config->store_path);
+		config->scratch_path = buffer_steal(&scratch);
 	}
 	const struct limits_settings *limits = &settings->limits;
 	config->net_limits = (struct net_limits){
@@ -472,7 +509,7 @@ check_source(struct config *config, size_t index, enum config_purpose purpose)
 	for (size_t i = 0; i < source->secrets.count; i++) {
 		live = live || secret_live(&source->secrets.items[i], now);
 	}
-	if (purpose == CONFIG_TO_SERVE && config->problems.errors == errors &&
+	if (purpose != CONFIG_TO_READ && config->problems.errors == errors &&
 	    settings->secrets.count > 0 && !live) {
 		problems_warn(
 			&config->problems, node_key_place(node, "secrets"),
@@ -640,7 +677,7 @@ void
 config_check(struct config *config, enum config_purpose purpose)
 {
 	struct settings *settings = &config->settings;
-	check_service(config);
+	check_service(config, purpose);
 	config->source_count = settings->sources.count;
 	config->sources =
 		arena_take(&config->arena, (config->source_count + 1) * sizeof(*config->sources));

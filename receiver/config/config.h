@@ -12,6 +12,7 @@
 
 #include "handlers/handler.h"
 
+#define CONFIG_ADMIN_UNIX    "hooklatch.sock" /* unless another is written */
 #define CONFIG_HANDLERS_MOST 1024
 #define HANDLER_ROWS_MOST    40
 #define HANDLER_KINDS_BYTES  512
@@ -192,6 +193,7 @@ struct config {
 	struct handler *handlers;
 	size_t handler_count;
 	char *store_path;
+	char *scratch_path; /* beside the store: files of running tries */
 	char *admin_path;
 	struct net_limits net_limits;
 };
@@ -200,8 +202,9 @@ struct config {
 char *config_find(const char *wanted);
 
 enum config_purpose {
-	CONFIG_TO_SERVE, /* secrets are read; a missing one is an error */
-	CONFIG_TO_READ,  /* for commands that need no secret */
+	CONFIG_TO_SERVE, /* secrets are read, certificates opened; a bad one is an error */
+	CONFIG_TO_RELOAD, /* the same, but for certificates: the old pair goes on when the new one is bad */
+	CONFIG_TO_READ, /* for commands that need no secret */
 };
 
 /* NULL when there are errors; `report` gets all problems as text, warnings too. */
@@ -224,11 +227,17 @@ char *config_path(const struct config *config, const char *path);
 bool handler_wants(const struct handler *handler, struct span source, struct span type,
                    struct span body);
 
+/* Whether a type is one of those that a glob of `types` or `on` means. */
+bool type_matches(struct span glob, struct span type);
+
 /* rows.c: the one table of keys. */
 const struct schema_row *config_rows(void);
 
 /* check.c: what no single row can say; fills sources and handlers. */
 void config_check(struct config *config, enum config_purpose purpose);
+
+/* effective.c: for `config show`, adds to the tree what holds without being written. Nothing is checked after it. */
+void config_make_effective(struct config *config);
 
 /* secrets.c */
 bool secret_read(const struct config *config, const struct secret_settings *settings,

@@ -111,6 +111,7 @@ config_release(struct config *config)
 	free(config->file);
 	free(config->directory);
 	free(config->store_path);
+	free(config->scratch_path);
 	free(config->admin_path);
 	free(config);
 }
@@ -187,16 +188,33 @@ condition_holds(const struct schema_globs *condition, struct span body)
 	return holds;
 }
 
+/* A type that is missing is the empty text, which `*` alone stands for. */
+bool
+type_matches(struct span glob, struct span type)
+{
+	return type.size > 0 ? glob_match(glob, type) : span_equal(glob, SPAN("*"));
+}
+
+/* "source/type": each side of the first slash is a glob of its own. */
+static bool
+any_route(struct schema_list routes, struct span source, struct span type)
+{
+	const char *const *texts = routes.items;
+	for (size_t i = 0; i < routes.count; i++) {
+		struct span route = span_of(texts[i]);
+		struct span name = { route.data, strcspn(route.data, "/") };
+		if (name.size < route.size && glob_match(name, source) &&
+		    type_matches(span_after(route, name.size + 1), type)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 bool
 handler_wants(const struct handler *handler, struct span source, struct span type, struct span body)
 {
-	struct buffer name;
-	buffer_init(&name, source.size + type.size + 2);
-	buffer_span(&name, source);
-	buffer_byte(&name, '/');
-	buffer_span(&name, type);
-	bool wanted = any_glob(handler->settings->on, buffer_view(&name));
-	buffer_finish(&name);
+	bool wanted = any_route(handler->settings->on, source, type);
 	const struct schema_globs *conditions = handler->settings->when.items;
 	for (size_t i = 0; wanted && i < handler->settings->when.count; i++) {
 		wanted = condition_holds(&conditions[i], body);

@@ -85,6 +85,7 @@ attempt_run(struct call *call, const struct attempt_stop *stop, struct random *r
 		                   .number = call->attempts,
 		                   .timeout_ns = handler->settings->timeout_ns,
 		                   .directory = call->config->directory,
+		                   .scratch = call->config->scratch_path,
 		                   .stop = stop };
 	struct outcome outcome = { .kind = OUTCOME_DONE };
 	struct result_intent *result = memory_need(sizeof(*result));
@@ -127,6 +128,7 @@ log_identity(struct log_line *line, const struct result_intent *result, const ch
 	log_text(line, "event_id", event->id);
 	log_text(line, "type", event->type);
 	log_text(line, "handler", span_of(handler));
+	log_text(line, "trace_id", span_of(event->trace_id));
 	log_number(line, "sequence", event->seq);
 	log_number(line, "attempt", result->attempts);
 	log_number(line, "duration_ms", result->duration_ns / NS_PER_MS);

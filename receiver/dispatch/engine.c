@@ -660,6 +660,7 @@ start_call(struct engine *engine, struct config *config, const struct job *job)
 		result->move = MOVE_GIVE_BACK;
 		result->round = job->round;
 		result->attempts = job->attempts;
+		result->retried = job->attempts > 1 || job->round > 0;
 		result->due_ns = clock_wall_ns();
 		result->error_type = "handler_gone";
 		result->error = memory_text("the handler is not configured any more");

@@ -1,5 +1,7 @@
 #include "receiver/model/event.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -18,6 +20,64 @@ put(char **at, struct span text)
 	return copy;
 }
 
+static bool
+all_hex(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f'))) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* https://www.w3.org/TR/trace-context/ section 3.2, version 00: "00-<trace id>-<parent id>-<flags>". */
+static bool
+parent_valid(const char *text)
+{
+	return memcmp(text, "00-", 3) == 0 && all_hex(text + 3, 32) && text[35] == '-' &&
+	       all_hex(text + 36, 16) && text[52] == '-' && all_hex(text + 53, 2) &&
+	       memcmp(text + 3, "00000000000000000000000000000000", 32) != 0 &&
+	       memcmp(text + 36, "0000000000000000", 16) != 0;
+}
+
+/* The trace id in the headers as they are stored: no quote stands in a name or value there but behind a backslash. */
+static bool
+sent_trace_id(struct span headers, char *trace_id)
+{
+	static const char name[] = "[\"traceparent\",\"";
+	enum {
+		NAME = sizeof(name) - 1,
+		VALUE = 55
+	};
+	while (headers.size > NAME + VALUE) {
+		const char *at = memchr(headers.data, '[', headers.size - NAME - VALUE);
+		if (at == NULL) {
+			return false;
+		}
+		if (span_equal_nocase((struct span){ at, NAME }, SPAN("[\"traceparent\",\"")) &&
+		    parent_valid(at + NAME) && at[NAME + VALUE] == '"') {
+			memcpy(trace_id, at + NAME + 3, EVENT_TRACE_ID_BYTES - 1);
+			return true;
+		}
+		headers = span_after(headers, (size_t)(at - headers.data) + 1);
+	}
+	return false;
+}
+
+static void
+set_trace_id(struct event *event)
+{
+	if (sent_trace_id(event->headers, event->trace_id)) {
+		return;
+	}
+	XXH128_hash_t hash =
+		XXH3_128bits_withSeed(event->id.data, event->id.size,
+	                              XXH3_64bits(event->source.data, event->source.size));
+	(void)snprintf(event->trace_id, sizeof(event->trace_id), "%016" PRIx64 "%016" PRIx64,
+	               (uint64_t)hash.high64, (uint64_t)(hash.low64 | 1U));
+}
+
 struct event *
 event_create(const struct event_parts *parts)
 {
@@ -34,6 +94,7 @@ event_create(const struct event_parts *parts)
 	event->body = (struct span){ parts->body_block, parts->body_size };
 	event->received_ns = parts->received_ns;
 	event->hash = event_hash_of(event->body);
+	set_trace_id(event);
 	return event;
 }
 

@@ -9,7 +9,8 @@
 
 #include "receiver/base/bytes.h"
 
-#define EVENT_ID_MOST_BYTES 512
+#define EVENT_ID_MOST_BYTES  512
+#define EVENT_TRACE_ID_BYTES 33 /* 32 hexadecimal digits and their end */
 
 /* XXH3-128 of the body: guards against rot, tells another body under the same id. No protection against malice. */
 struct event_hash {
@@ -22,6 +23,8 @@ struct event {
 	int64_t seq; /* 0 until stored */
 	int64_t received_ns;
 	struct event_hash hash;
+	/* W3C Trace Context section 3.2.2.3: the sender's when it gave one, else one of the event's own that is always the same. */
+	char trace_id[EVENT_TRACE_ID_BYTES];
 	struct span source; /* all spans are terminated */
 	struct span id;
 	struct span type;

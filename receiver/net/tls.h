@@ -13,7 +13,9 @@ struct tls;
 bool tls_open(struct tls **ret, const char *certificate, const char *key, struct error *err)
 	MUST_CHECK;
 void tls_close(struct tls *tls); /* takes NULL */
-SSL *tls_new(struct tls *tls);   /* NULL when there is no memory */
+/* Whether the pair could be opened. */
+bool tls_check(const char *certificate, const char *key, struct error *err) MUST_CHECK;
+SSL *tls_new(struct tls *tls); /* NULL when there is no memory */
 /* Looks at the files; *changed says whether a new pair was taken. False: the new pair is bad, told once a change. */
 bool tls_reload(struct tls *tls, bool *changed, struct error *err) MUST_CHECK;
 const char *tls_certificate(const struct tls *tls);

@@ -18,6 +18,7 @@ enum node_kind {
 struct node {
 	enum node_kind kind;
 	struct place place;
+	const char *origin; /* of one that is not in the file, in words; else NULL */
 	bool plain;         /* a scalar without quotes: an empty one or `null` is "nothing" */
 	struct span text;   /* of a scalar; terminated */
 	struct node *first; /* children of a list or a map */

@@ -20,11 +20,25 @@ pattern_schema(const char *pattern)
 }
 
 static json_t *
+integer_schema(const struct schema_row *row)
+{
+	int64_t edge;
+	json_t *schema = json_pack("{s:s, s:i}", "type", "integer", "minimum", 0);
+	if (row->least != NULL && span_number(span_of(row->least), &edge)) {
+		(void)json_object_set_new(schema, "minimum", json_integer(edge));
+	}
+	if (row->most != NULL && span_number(span_of(row->most), &edge)) {
+		(void)json_object_set_new(schema, "maximum", json_integer(edge));
+	}
+	return schema;
+}
+
+static json_t *
 value_schema(const struct schema_row *row)
 {
 	switch (row->kind) {
 	case SCHEMA_BOOL: return json_pack("{s:s}", "type", "boolean");
-	case SCHEMA_INTEGER: return json_pack("{s:s, s:i}", "type", "integer", "minimum", 0);
+	case SCHEMA_INTEGER: return integer_schema(row);
 	case SCHEMA_DECIMAL: return json_pack("{s:s}", "type", "number");
 	case SCHEMA_DURATION: return pattern_schema("^[0-9]+(\\.[0-9]{1,3})?(us|ms|s|m|h|d)$");
 	case SCHEMA_SIZE:

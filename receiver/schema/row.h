@@ -52,6 +52,7 @@ struct schema_row {
 	const char *scalar; /* SCHEMA_MAP: a plain text stands for a map with this one key */
 	bool required;
 	bool reload;      /* a reload applies it */
+	bool off;         /* SCHEMA_MAP: nothing of it holds unless it is written */
 	bool later;       /* known, and refused in this version */
 	const char *text; /* for the manual; a sentence or two */
 };

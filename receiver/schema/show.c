@@ -18,7 +18,9 @@ indent(struct show *show, int depth)
 static void
 origin(struct show *show, const struct node *node)
 {
-	if (node == NULL || node->place.line == 0) {
+	if (node != NULL && node->origin != NULL) {
+		buffer_format(show->out, "  # %s\n", node->origin);
+	} else if (node == NULL || node->place.line == 0) {
 		buffer_text(show->out, "  # default\n");
 	} else {
 		buffer_format(show->out, "  # %s:%d\n", show->file, node->place.line);
@@ -165,7 +167,7 @@ rows_show(struct show *show, const struct schema_row *rows, const struct node *m
 		const struct node *node = node_child(map, row->name);
 		bool worth =
 			row->kind == SCHEMA_MAP ? has_fallback(row->rows) : row->fallback != NULL;
-		if (node == NULL && (row->later || !worth)) {
+		if (node == NULL && (row->later || row->off || !worth)) {
 			continue;
 		}
 		indent(show, depth);

@@ -8,6 +8,9 @@
 static json_t *
 origin_of(const struct node *node, const char *file)
 {
+	if (node != NULL && node->origin != NULL) {
+		return json_string(node->origin);
+	}
 	if (node == NULL || node->place.line == 0) {
 		return json_string("default");
 	}
@@ -71,7 +74,7 @@ rows_json(const struct schema_row *rows, const struct node *map, const char *fil
 	for (const struct schema_row *row = rows; row->name != NULL; row++) {
 		const struct node *node = node_child(map, row->name);
 		if (node != NULL || (row->fallback != NULL && !row->later) ||
-		    (row->kind == SCHEMA_MAP && !row->later)) {
+		    (row->kind == SCHEMA_MAP && !row->later && !row->off)) {
 			json_t *value = value_json(row, node, file);
 			if (node == NULL && json_is_object(value) && json_object_size(value) == 0) {
 				json_decref(value);

@@ -3,6 +3,7 @@
  * given back within `drain`, the last commit, exit 0. ARCHITECTURE section 5. */
 #include "receiver/service/service.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -14,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -225,19 +227,9 @@ listen_one(struct service *service, const struct listen_settings *settings, stru
 static bool
 open_listeners(struct service *service, struct error *err)
 {
-	static const struct listen_settings fallback = {
-		.https = "0.0.0.0:8443",
-		.certificate = "tls/cert.pem",
-		.key = "tls/key.pem",
-	};
 	const struct settings *settings = &service->config->settings;
 	const struct listen_settings *listen = settings->listen.items;
-	size_t count = settings->listen.count;
-	if (count == 0) {
-		listen = &fallback;
-		count = 1;
-	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < settings->listen.count; i++) {
 		if (!listen_one(service, &listen[i], err)) {
 			return false;
 		}
@@ -260,6 +252,27 @@ start_admin(struct service *service, struct error *err)
 	return admin_create(&service->admin, &options, err) && admin_start(service->admin, err);
 }
 
+/* Files that tries of a killed life left behind. The store's lock is held: no other service has tries here. */
+static bool
+empty_scratch(const char *path, struct error *err)
+{
+	if (mkdir(path, 0700) != 0 && errno != EEXIST && errno != ENOSPC && errno != EDQUOT) {
+		return error_system(err, "cannot make the directory %s", path);
+	}
+	DIR *directory = opendir(path);
+	const struct dirent *entry;
+	/* cppcheck-suppress readdirCalled ; the stream is this function's own */
+	while (directory != NULL && (entry = readdir(directory)) != NULL) {
+		if (strncmp(entry->d_name, "headers-", 8) == 0) {
+			(void)unlinkat(dirfd(directory), entry->d_name, 0);
+		}
+	}
+	if (directory != NULL) {
+		(void)closedir(directory);
+	}
+	return true;
+}
+
 static bool
 start(struct service *service, struct error *err)
 {
@@ -269,6 +282,7 @@ start(struct service *service, struct error *err)
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	size_t loops = cores < 1 ? 1 : cores > NET_LOOPS_MAX ? NET_LOOPS_MAX : (size_t)cores;
 	if (!store_open(&service->store, &options, err) ||
+	    !empty_scratch(service->config->scratch_path, err) ||
 	    !name_config(service, service->config, err)) {
 		return false;
 	}
@@ -353,7 +367,8 @@ reload(struct service *service)
 	notify("RELOADING=1");
 	log_reopen();
 	buffer_init(&report, 1024 * 1024);
-	struct config *fresh = config_load(service->options->config_file, CONFIG_TO_SERVE, &report);
+	struct config *fresh =
+		config_load(service->options->config_file, CONFIG_TO_RELOAD, &report);
 	buffer_byte(&report, '\0');
 	if (fresh != NULL && !name_config(service, fresh, &err)) {
 		report.size = 0;

@@ -1,6 +1,9 @@
 // The configuration: every error at once, where it is and what was perhaps meant; and what a good file comes to.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { billing, github, http, plain, prepare } from './hook.mjs';
 
 const START = `listen: [ { https: "127.0.0.1:0", certificate: tls/cert.pem, key: tls/key.pem } ]
@@ -112,6 +115,31 @@ describe('config', { timeout: 120_000, concurrency: 4 }, () => {
       }
     }
     assert.deepEqual(faults, []);
+  });
+
+  it('a certificate that cannot be used is an error of its line', async (t) => {
+    const hook = await prepare(t, { env });
+    await writeFile(hook.path('tls/bad.pem'), 'no certificate');
+    await promisify(execFile)('openssl', ['ec', '-in', hook.path('tls/key.pem'), '-aes256', '-passout', 'pass:secret', '-out', hook.path('tls/locked.pem')]);
+    for (const [from, to] of [['tls/cert.pem', 'tls/none.pem'], ['tls/cert.pem', 'tls/bad.pem'], ['tls/key.pem', 'tls/locked.pem'], ['tls/key.pem', 'tls/cert.pem']]) {
+      const { code, said } = await check(hook, START.replace(from, to));
+      assert.equal(code, 2, `${to}: ${said}`);
+      assert.match(said, new RegExp(`hooklatch\\.yaml:1:\\d+: error: certificate: .*${to}`), said);
+    }
+  });
+
+  it('show tells what a preset brings, and what holds without being written', async (t) => {
+    const hook = await prepare(t, { env });
+    await hook.configureText(START.slice(START.indexOf('sources')));
+    const shown = await hook.json('config', 'show');
+    const source = shown.sources.github;
+    assert.deepEqual(source.signature.header, { value: 'X-Hub-Signature-256', origin: 'preset github' });
+    assert.deepEqual(source.event_id.header, { value: 'X-GitHub-Delivery', origin: 'preset github' });
+    assert.deepEqual(source.body_limit, { value: '25MiB', origin: 'preset github' });
+    assert.equal(source.ack, undefined, 'off unless it is written');
+    assert.deepEqual(shown.admin[0].unix, { value: 'hooklatch.sock', origin: 'default' });
+    assert.deepEqual(shown.listen[0].https, { value: '0.0.0.0:8443', origin: 'default' });
+    assert.match(await hook.ok('config', 'show'), /header: X-Hub-Signature-256 +# preset github/);
   });
 
   it('what belongs to later versions is refused as such', async (t) => {

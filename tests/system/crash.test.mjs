@@ -1,7 +1,7 @@
 // Death by SIGKILL at any moment: the next start is recovery, and knows everything that was acknowledged.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { assertAnswer, end, github, isAlive, prepare, recorder, serve, spread, until, waitFor } from './hook.mjs';
 
@@ -51,6 +51,7 @@ describe('crash', { timeout: 120_000, concurrency: 4 }, () => {
     await writeFile(hook.path('open'), '');
     await hook.settled('github/c1', { state: 'done' });
     assert.deepEqual((await program.records()).map((record) => record.attempt), [1, 2]);
+    assert.deepEqual(await readdir(hook.path('hooklatch.db.tries')), [], "the killed try's file of headers is gone");
   });
 
   it('a handler that kills the service ends in the dead letters', async (t) => {

@@ -9,16 +9,17 @@ describe('route', { timeout: 120_000, concurrency: 4 }, () => {
   it('on names source and type, with * for any characters, slashes too; case counts', async (t) => {
     const patterns = {
       exact: ['plain/push'], source: ['plain/*'], every: ['*/*'], start: ['plain/pu*'], end: ['plain/*sh'], inner: ['plain/p*h'], slashes: ['plain/a/*'],
-      other: ['github/*'], upper: ['plain/Push'], several: ['github/push', 'plain/issues', 'plain/push'], sources: ['pl*/push'],
+      other: ['github/*'], upper: ['plain/Push'], several: ['github/push', 'plain/issues', 'plain/push'], sources: ['pl*/push'], type: ['*/push'],
     };
     const hook = await serve(t, { sources: { plain, github }, handlers: Object.fromEntries(Object.entries(patterns).map(([name, on]) => [name, { on, log }])) });
     const reached = async (id, type) => {
       assertAnswer(await hook.send('plain', { id, type }), 'accepted');
       return (await hook.settled(`plain/${id}`)).map((row) => row.handler);
     };
-    assert.deepEqual(await reached('a', 'push'), ['end', 'every', 'exact', 'inner', 'several', 'source', 'sources', 'start'].sort());
+    assert.deepEqual(await reached('a', 'push'), ['end', 'every', 'exact', 'inner', 'several', 'source', 'sources', 'start', 'type'].sort());
     assert.deepEqual(await reached('b', 'a/b/c'), ['every', 'slashes', 'source']);
     assert.deepEqual(await reached('c', 'Push'), ['every', 'source', 'upper', 'end'].sort());
+    assert.deepEqual(await reached('e', 'x/push'), ['end', 'every', 'source'], 'the type is all after the first slash');
     assert.deepEqual(await reached('d', 'issues'), ['every', 'several', 'source']);
   });
 

@@ -1,0 +1,127 @@
+/* What holds without being written: added to the tree of the file, so that `config show` prints it beside the rest. */
+#include <string.h>
+
+#include "receiver/base/units.h"
+#include "receiver/config/config.h"
+
+struct adder {
+	struct arena *arena;
+	const char *origin;
+};
+
+static struct node *
+add(struct adder *adder, struct node *parent, enum node_kind kind, const char *key)
+{
+	struct node *node = arena_take(adder->arena, sizeof(*node));
+	node->kind = kind;
+	node->origin = adder->origin;
+	node->key = span_of(key);
+	struct node **tail = &parent->first;
+	while (*tail != NULL) {
+		tail = &(*tail)->next;
+	}
+	*tail = node;
+	return node;
+}
+
+static void
+add_text(struct adder *adder, struct node *parent, const char *key, const char *text)
+{
+	if (text != NULL) {
+		struct node *node = add(adder, parent, NODE_SCALAR, key);
+		node->text = (struct span){ arena_text(adder->arena, span_of(text)), strlen(text) };
+	}
+}
+
+static void
+add_value(struct adder *adder, struct node *parent, const char *key,
+          const struct scheme_value *value)
+{
+	if (value->from != SCHEME_FROM_HEADER && value->from != SCHEME_FROM_JSON) {
+		return;
+	}
+	struct node *map = add(adder, parent, NODE_MAP, key);
+	add_text(adder, map, value->from == SCHEME_FROM_HEADER ? "header" : "json", value->name);
+}
+
+/* Names of the words in rows.c, by the scheme's own enums. */
+static void
+add_scheme(struct adder *adder, struct node *source, const struct scheme *scheme)
+{
+	static const char *const algorithms[] = { "sha256", "sha1" };
+	static const char *const encodings[] = { "hex", "base64" };
+	static const char *const keys[] = { "raw", "base64_after_whsec", "hex" };
+	static const char *const units[] = { "seconds", "milliseconds", "rfc3339" };
+	char separator[2] = { scheme->separator, '\0' };
+	struct node *signature = add(adder, source, NODE_MAP, "signature");
+	add_text(adder, signature, "header", scheme->signature_header);
+	add_text(adder, signature, "algorithm", algorithms[scheme->algorithm]);
+	add_text(adder, signature, "encoding", encodings[scheme->encoding]);
+	add_text(adder, signature, "key", keys[scheme->key]);
+	add_text(adder, signature, "prefix", scheme->prefix);
+	add_text(adder, signature, "separator", scheme->separator == '\0' ? NULL : separator);
+	add_text(adder, signature, "timestamp_prefix", scheme->timestamp_prefix);
+	add_text(adder, signature, "signed", scheme->signed_text);
+	if (scheme->timestamp.from != SCHEME_NOWHERE) {
+		struct node *timestamp = add(adder, source, NODE_MAP, "timestamp");
+		if (scheme->timestamp.from != SCHEME_FROM_SIGNATURE) {
+			add_text(adder, timestamp,
+			         scheme->timestamp.from == SCHEME_FROM_HEADER ? "header" : "json",
+			         scheme->timestamp.name);
+		}
+		add_text(adder, timestamp, "unit", units[scheme->unit]);
+	}
+	add_value(adder, source, "event_id", &scheme->id);
+	add_value(adder, source, "event_type", &scheme->type);
+}
+
+static void
+add_to_source(struct config *config, const struct source *source, struct node *node)
+{
+	char preset[128] = "default";
+	char text[32];
+	if (source->preset != NULL) {
+		(void)snprintf(preset, sizeof(preset), "preset %s", source->preset->name);
+	}
+	const char *origin = arena_text(&config->arena, span_of(preset));
+	struct adder adder = { &config->arena, origin };
+	if (source->preset != NULL) {
+		add_scheme(&adder, node, &source->scheme);
+	}
+	if (source->scheme.timestamp.from != SCHEME_NOWHERE &&
+	    source->settings->tolerance_ns == 0) {
+		units_duration_text(source->scheme.tolerance_ns, text);
+		add_text(&adder, node, "tolerance", text);
+	}
+	if (source->settings->body_limit == 0) {
+		bool own = source->preset != NULL && source->preset->body_limit != 0;
+		adder.origin = own ? origin : "limits.body";
+		units_size_text((int64_t)source->body_limit, text);
+		add_text(&adder, node, "body_limit", text);
+	}
+}
+
+void
+config_make_effective(struct config *config)
+{
+	struct adder adder = { &config->arena, "default" };
+	struct node *root =
+		(struct node *)(uintptr_t)config->root; /* the tree is this config's own */
+	if (node_child(root, "listen") == NULL) {
+		const struct listen_settings *listen = config->settings.listen.items;
+		struct node *entry =
+			add(&adder, add(&adder, root, NODE_LIST, "listen"), NODE_MAP, "");
+		add_text(&adder, entry, "https", listen->https);
+		add_text(&adder, entry, "certificate", listen->certificate);
+		add_text(&adder, entry, "key", listen->key);
+	}
+	if (node_child(root, "admin") == NULL) {
+		struct node *entry =
+			add(&adder, add(&adder, root, NODE_LIST, "admin"), NODE_MAP, "");
+		add_text(&adder, entry, "unix", CONFIG_ADMIN_UNIX);
+	}
+	for (size_t i = 0; i < config->source_count; i++) {
+		const struct node *node = config->sources[i].settings->entry.node;
+		add_to_source(config, &config->sources[i], (struct node *)(uintptr_t)node);
+	}
+}
