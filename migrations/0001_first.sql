@@ -66,7 +66,8 @@ CREATE TABLE attempt (
 	result TEXT NOT NULL, -- succeeded, failed
 	error_type TEXT,
 	error TEXT,
-	output BLOB
+	output BLOB,
+	reason TEXT           -- why the delivery died with this try; NULL: it did not
 );
 
 CREATE INDEX attempt_delivery ON attempt (seq, handler);
@@ -138,7 +139,7 @@ FROM delivery AS d JOIN events AS e ON e.seq = d.seq JOIN handler AS h ON h.id =
 CREATE VIEW attempts AS
 SELECT a.id AS id, e.source AS source, e.event_id AS event_id, h.name AS handler, a.round AS round, a.number AS attempt,
        a.started_at AS started_at, a.duration_ms AS duration_ms, a.result AS result, a.error_type AS error_type,
-       a.error AS error, a.output AS output, a.seq AS sequence
+       a.error AS error, a.output AS output, a.reason AS reason, a.seq AS sequence
 FROM attempt AS a JOIN events AS e ON e.seq = a.seq JOIN handler AS h ON h.id = a.handler;
 
 CREATE VIEW dead_letters AS

@@ -63,12 +63,13 @@ json_of_dead(const struct dead_row *row, bool whole)
 json_t *
 json_of_attempt(const struct attempt_row *row)
 {
-	return json_pack("{s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:o}", "handler",
+	return json_pack("{s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:o, s:o}", "handler",
 	                 json_of_span(row->handler), "round", (json_int_t)row->round, "attempt",
 	                 (json_int_t)row->number, "started_at", json_of_span(row->started_at),
 	                 "duration_ms", (json_int_t)row->duration_ms, "result",
 	                 json_of_span(row->result), "error_type", json_of_span(row->error_type),
-	                 "error", json_of_span(row->error), "output", json_of_span(row->output));
+	                 "error", json_of_span(row->error), "output", json_of_span(row->output),
+	                 "reason", json_of_span(row->reason));
 }
 
 struct span

@@ -92,7 +92,10 @@ struct plan {
 	char *ids; /* JSON */
 	const char *handler;
 	unsigned states;
-	int64_t total;
+	int64_t total;   /* that the replay looks at */
+	int64_t count;   /* of them: put back to work, or made */
+	int64_t skipped; /* of them: in a state that it does not take */
+	int64_t refused; /* of them: done ones that need --again */
 	int64_t until;
 	json_t *first;
 };
@@ -113,6 +116,20 @@ add_first_event(void *context, const struct event_row *row)
 	                                               json_of_span(row->type), "received_at",
 	                                               json_of_span(row->received_at), "sequence",
 	                                               (json_int_t)row->seq));
+	return true;
+}
+
+static bool
+add_first_delivery(void *context, const struct named_delivery *row)
+{
+	(void)json_array_append_new(context,
+	                            json_pack("{s:o, s:o, s:o, s:o, s:s, s:o}", "source",
+	                                      json_of_span(row->source), "event_id",
+	                                      json_of_span(row->event_id), "type",
+	                                      json_of_span(row->type), "handler",
+	                                      json_of_span(row->handler), "state",
+	                                      delivery_state_name(row->state), "last_error",
+	                                      json_of_span(row->last_error)));
 	return true;
 }
 
@@ -166,6 +183,76 @@ event_ids(struct call_context *context, char **ids, struct error *err)
 	return good;
 }
 
+/* Which states it takes unless --state says so. */
+static unsigned
+default_states(const struct call_context *context, const struct plan *plan)
+{
+	if (plan->handler != NULL) {
+		return 0; /* what exists is left alone */
+	}
+	unsigned takes = 1U << DELIVERY_DEAD;
+	if (!plan->of_dead) {
+		return takes | 1U << DELIVERY_DISCARDED | 1U << DELIVERY_DONE;
+	}
+	/* Named one by one: it is meant, wherever it lies. */
+	bool named = json_array_size(json_object_get(context->body, "ids")) > 0;
+	return named ? takes | 1U << DELIVERY_DISCARDED : takes;
+}
+
+static bool
+plan_dead(struct call_context *context, struct plan *plan, struct error *err)
+{
+	struct filter counted = plan->filter;
+	counted.states = plan->states;
+	bool good = request_dead_ids(context, &plan->ids, err) &&
+	            reader_dead_count(context->reader, &counted, plan->ids, &plan->total, err) &&
+	            reader_dead(context->reader, &counted, plan->ids, 0, plan->until,
+	                        API_FIRST_ROWS, add_first_dead, plan->first, err);
+	plan->count = plan->total;
+	return good;
+}
+
+/* What a handler that is filled from history would look at: its `on` decides one by one. */
+static bool
+plan_fill(struct call_context *context, struct plan *plan, struct error *err)
+{
+	struct filter counted = plan->filter;
+	counted.handler = NULL;
+	counted.states = 0;
+	bool good = reader_event_count(context->reader, &counted, &plan->total, err) &&
+	            reader_events(context->reader, &counted, 0, API_FIRST_ROWS, add_first_event,
+	                          plan->first, err);
+	plan->count = plan->total;
+	return good;
+}
+
+static bool
+plan_events(struct call_context *context, struct plan *plan, struct error *err)
+{
+	struct delivery_counts counts;
+	struct filter counted = plan->filter;
+	counted.states = plan->states;
+	if (!event_ids(context, &plan->ids, err) ||
+	    !reader_delivery_counts(context->reader, &counted, plan->ids, &counts, err) ||
+	    !reader_named_deliveries(context->reader, &counted, plan->ids, API_FIRST_ROWS,
+	                             add_first_delivery, plan->first, err)) {
+		return false;
+	}
+	for (unsigned i = 0; i < DELIVERY_STATES; i++) {
+		bool movable = i != DELIVERY_PENDING && i != DELIVERY_RUNNING;
+		bool taken = movable && (plan->states & 1U << i) != 0;
+		plan->total += counts.states[i];
+		plan->count += taken ? counts.states[i] : 0;
+		plan->skipped += taken ? 0 : counts.states[i];
+	}
+	if ((plan->states & 1U << DELIVERY_DONE) != 0 &&
+	    !json_is_true(json_object_get(context->body, "again"))) {
+		plan->refused = counts.done_at_most_once;
+		plan->count -= plan->refused;
+	}
+	return true;
+}
+
 static bool
 make_plan(struct call_context *context, struct plan *plan, struct error *err)
 {
@@ -183,50 +270,21 @@ make_plan(struct call_context *context, struct plan *plan, struct error *err)
 	    !reader_counts(context->reader, &counts, err)) {
 		return false;
 	}
-	unsigned takes = 1U << DELIVERY_DEAD;
-	if (!plan->of_dead) {
-		takes |= 1U << DELIVERY_DISCARDED | 1U << DELIVERY_DONE;
-	} else if (json_array_size(json_object_get(context->body, "ids")) > 0) {
-		/* Named one by one: it is meant, wherever it lies. */
-		takes |= 1U << DELIVERY_DISCARDED;
-	}
-	plan->states = plan->filter.states != 0 ? plan->filter.states : takes;
-	if (plan->filter.states == 0 && plan->handler != NULL) {
-		plan->states = 0;
-	}
+	plan->states =
+		plan->filter.states != 0 ? plan->filter.states : default_states(context, plan);
 	plan->until = plan->of_dead ? counts.last_dead : counts.last_seq;
-	struct filter counted = plan->filter;
-	if (plan->handler == NULL) {
-		counted.states = plan->states;
-	}
-	if (plan->of_dead) {
-		return request_dead_ids(context, &plan->ids, err) &&
-		       reader_dead_count(context->reader, &counted, plan->ids, &plan->total, err) &&
-		       reader_dead(context->reader, &counted, plan->ids, 0, plan->until,
-		                   API_FIRST_ROWS, add_first_dead, plan->first, err);
-	}
-	if (!event_ids(context, &plan->ids, err)) {
-		return false;
-	}
-	if (plan->handler != NULL) {
-		counted.handler = NULL;
-		counted.states = 0;
-		return reader_event_count(context->reader, &counted, &plan->total, err) &&
-		       reader_events(context->reader, &counted, 0, API_FIRST_ROWS, add_first_event,
-		                     plan->first, err);
-	}
-	if (!reader_delivery_count(context->reader, &counted, plan->ids, &plan->total, err)) {
-		return false;
-	}
-	return plan->ids != NULL || reader_events(context->reader, &counted, 0, API_FIRST_ROWS,
-	                                          add_first_event, plan->first, err);
+	return plan->of_dead           ? plan_dead(context, plan, err)
+	       : plan->handler != NULL ? plan_fill(context, plan, err)
+	                               : plan_events(context, plan, err);
 }
 
 static json_t *
 describe(const struct plan *plan)
 {
-	return json_pack("{s:b, s:I, s:O, s:o}", "dry_run", 1, "count", (json_int_t)plan->total,
-	                 "first", plan->first, "options", json_of_options(&plan->filter));
+	return json_pack("{s:b, s:I, s:I, s:I, s:O, s:o}", "dry_run", 1, "count",
+	                 (json_int_t)plan->count, "skipped", (json_int_t)plan->skipped, "refused",
+	                 (json_int_t)plan->refused, "first", plan->first, "options",
+	                 json_of_options(&plan->filter));
 }
 
 static json_t *
@@ -251,8 +309,10 @@ execute(struct call_context *context, const struct plan *plan, struct error *err
 					 json_object_get(context->body, "reason")) };
 	bool good = store_change(context->api->store, &change, err);
 	free(query);
-	return good ? json_pack("{s:I, s:I, s:s}", "id", (json_int_t)change.id, "total",
-	                        (json_int_t)plan->total, "state", "running")
+	return good ? json_pack("{s:I, s:I, s:I, s:I, s:I, s:s}", "id", (json_int_t)change.id,
+	                        "total", (json_int_t)plan->total, "count", (json_int_t)plan->count,
+	                        "skipped", (json_int_t)plan->skipped, "refused",
+	                        (json_int_t)plan->refused, "state", "running")
 	            : NULL;
 }
 

@@ -1,6 +1,6 @@
 /* Events, failed tries and deaths after a cursor, from the tables, so that nothing is missed however long the reader was
- * away; what was done comes from the service's memory, as far back as that goes.
- * A cursor is "<sequence>.<attempt row>.<dead letter>.<done>". */
+ * away (a death is told by the try that it came with, which outlives a replay); what was done comes from the service's
+ * memory, as far back as that goes. A cursor is "<sequence>.<attempt row>.<done>". */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,6 @@
 struct cursor {
 	int64_t seq;
 	int64_t attempt;
-	int64_t dead;
 	int64_t done;
 };
 
@@ -23,7 +22,7 @@ struct tail {
 	json_t *items;
 	struct cursor cursor;
 	struct filter filter;
-	bool full;
+	size_t attempts; /* that were looked at */
 };
 
 static json_t *
@@ -60,51 +59,64 @@ takes(const char *glob, struct span text)
 	return glob == NULL || glob_match(span_of(glob), text);
 }
 
+/* An id is given with its source before it, or without. */
 static bool
-add_attempt(void *context, const struct attempt_row *row)
+takes_id(const char *glob, struct span source, struct span id)
 {
-	struct tail *tail = context;
-	tail->cursor.attempt = row->id;
-	bool failed = span_equal(row->result, SPAN("failed"));
-	if (!failed || !takes(tail->filter.source, row->source) ||
-	    !takes(tail->filter.type, row->type) || !takes(tail->filter.handler, row->handler) ||
-	    !takes(tail->filter.id, row->event_id)) {
+	if (glob == NULL || glob_match(span_of(glob), id)) {
 		return true;
 	}
-	json_t *item = line("warn", "attempt.failed", "a try failed");
+	struct buffer whole;
+	buffer_init(&whole, source.size + id.size + 2);
+	buffer_span(&whole, source);
+	buffer_byte(&whole, '/');
+	buffer_span(&whole, id);
+	bool fits = glob_match(span_of(glob), buffer_view(&whole));
+	buffer_finish(&whole);
+	return fits;
+}
+
+static json_t *
+attempt_item(const struct attempt_row *row, const char *level, const char *event, const char *text)
+{
+	json_t *item = line(level, event, text);
 	(void)json_object_set_new(item, "source", json_of_span(row->source));
 	(void)json_object_set_new(item, "event_id", json_of_span(row->event_id));
 	(void)json_object_set_new(item, "type", json_of_span(row->type));
 	(void)json_object_set_new(item, "handler", json_of_span(row->handler));
 	(void)json_object_set_new(item, "sequence", json_integer(row->seq));
 	(void)json_object_set_new(item, "attempt", json_integer(row->number));
-	(void)json_object_set_new(item, "duration_ms", json_integer(row->duration_ms));
 	(void)json_object_set_new(item, "error_type", json_of_span(row->error_type));
 	(void)json_object_set_new(item, "error", json_of_span(row->error));
-	int64_t started_ns;
-	json_t *ts = clock_parse(row->started_at, &started_ns)
-	                     ? json_of_time(started_ns + row->duration_ms * NS_PER_MS)
-	                     : json_of_span(row->started_at);
-	add(tail, item, ts);
-	return true;
+	return item;
 }
 
 static bool
-add_dead(void *context, const struct dead_row *row)
+add_attempt(void *context, const struct attempt_row *row)
 {
 	struct tail *tail = context;
-	json_t *item = line("error", "delivery.dead", "the delivery is dead");
-	(void)json_object_set_new(item, "source", json_of_span(row->source));
-	(void)json_object_set_new(item, "event_id", json_of_span(row->event_id));
-	(void)json_object_set_new(item, "type", json_of_span(row->type));
-	(void)json_object_set_new(item, "handler", json_of_span(row->handler));
-	(void)json_object_set_new(item, "sequence", json_integer(row->key.seq));
-	(void)json_object_set_new(item, "state", json_string("dead"));
-	(void)json_object_set_new(item, "attempt", json_integer(row->attempts));
-	(void)json_object_set_new(item, "reason", json_of_span(row->reason));
-	(void)json_object_set_new(item, "error", json_of_span(row->last_error));
-	add(tail, item, json_of_span(row->died_at));
-	tail->cursor.dead = row->id;
+	const struct filter *filter = &tail->filter;
+	tail->cursor.attempt = row->id;
+	tail->attempts++;
+	if (!span_equal(row->result, SPAN("failed")) || !takes(filter->source, row->source) ||
+	    !takes(filter->type, row->type) || !takes(filter->handler, row->handler) ||
+	    !takes(filter->error, row->error) ||
+	    !takes_id(filter->id, row->source, row->event_id)) {
+		return true;
+	}
+	int64_t ended_ns = 0;
+	if (clock_parse(row->started_at, &ended_ns)) {
+		ended_ns += row->duration_ms * NS_PER_MS;
+	}
+	json_t *item = attempt_item(row, "warn", "attempt.failed", "a try failed");
+	(void)json_object_set_new(item, "duration_ms", json_integer(row->duration_ms));
+	add(tail, item, json_of_time(ended_ns));
+	if (row->reason.data != NULL) {
+		item = attempt_item(row, "error", "delivery.dead", "the delivery is dead");
+		(void)json_object_set_new(item, "state", json_string("dead"));
+		(void)json_object_set_new(item, "reason", json_of_span(row->reason));
+		add(tail, item, json_of_time(ended_ns));
+	}
 	return true;
 }
 
@@ -119,7 +131,8 @@ fill_done(void *context, const struct event_row *row)
 {
 	struct done_event *done = context;
 	done->wanted = takes(done->filter->source, row->source) &&
-	               takes(done->filter->type, row->type) && takes(done->filter->id, row->id);
+	               takes(done->filter->type, row->type) &&
+	               takes_id(done->filter->id, row->source, row->id);
 	(void)json_object_set_new(done->item, "source", json_of_span(row->source));
 	(void)json_object_set_new(done->item, "event_id", json_of_span(row->id));
 	(void)json_object_set_new(done->item, "type", json_of_span(row->type));
@@ -175,8 +188,7 @@ read_cursor(struct call_context *context, struct cursor *cursor)
 			memcpy(text, value.data,
 			       value.size < sizeof(text) ? value.size : sizeof(text) - 1);
 			char *at = text;
-			int64_t *const parts[] = { &cursor->seq, &cursor->attempt, &cursor->dead,
-				                   &cursor->done };
+			int64_t *const parts[] = { &cursor->seq, &cursor->attempt, &cursor->done };
 			for (size_t i = 0; i < COUNT(parts); i++) {
 				*parts[i] = strtoll(at, &at, 10);
 				at += *at == '.' ? 1 : 0;
@@ -188,30 +200,37 @@ read_cursor(struct call_context *context, struct cursor *cursor)
 	return false;
 }
 
+struct ordered {
+	json_t *item;
+	size_t index;
+};
+
+/* Of the same instant, in the order in which they were found: a death follows its try. */
 static int
 by_time(const void *left, const void *right)
 {
-	json_t *const *a = left;
-	json_t *const *b = right;
-	const char *x = json_string_value(json_object_get(*a, "ts"));
-	const char *y = json_string_value(json_object_get(*b, "ts"));
-	return strcmp(x == NULL ? "" : x, y == NULL ? "" : y);
+	const struct ordered *a = left;
+	const struct ordered *b = right;
+	const char *x = json_string_value(json_object_get(a->item, "ts"));
+	const char *y = json_string_value(json_object_get(b->item, "ts"));
+	int order = strcmp(x == NULL ? "" : x, y == NULL ? "" : y);
+	return order != 0 ? order : (a->index > b->index) - (a->index < b->index);
 }
 
 static json_t *
 sorted(json_t *items)
 {
 	size_t count = json_array_size(items);
-	json_t **list = memory_need(count * sizeof(*list) + 1);
+	struct ordered *list = memory_need(count * sizeof(*list) + 1);
 	for (size_t i = 0; i < count; i++) {
-		list[i] = json_array_get(items, i);
+		list[i] = (struct ordered){ json_array_get(items, i), i };
 	}
 	if (count > 1) {
 		qsort(list, count, sizeof(*list), by_time);
 	}
 	json_t *ordered = json_array();
 	for (size_t i = 0; i < count; i++) {
-		(void)json_array_append(ordered, list[i]);
+		(void)json_array_append(ordered, list[i].item);
 	}
 	free(list);
 	json_decref(items);
@@ -246,8 +265,7 @@ first_cursor(struct call_context *context, struct tail *tail, struct error *err)
 		return false;
 	}
 	tail->cursor = (struct cursor){ .seq = first - 1,
-		                        .attempt = back_from(counts.last_attempt, back),
-		                        .dead = back_from(counts.last_dead, back) };
+		                        .attempt = back_from(counts.last_attempt, back) };
 	if (context->api->store != NULL) {
 		tail->cursor.done = store_notes_last(context->api->store);
 	}
@@ -272,8 +290,6 @@ tail_show(struct call_context *context, struct error *err)
 		                     add_event, &tail, err) &&
 		       reader_attempts(context->reader, 0, tail.cursor.attempt, TAIL_ROWS,
 		                       add_attempt, &tail, err) &&
-		       reader_dead(context->reader, &filter, NULL, tail.cursor.dead, INT64_MAX,
-		                   TAIL_ROWS, add_dead, &tail, err) &&
 		       (context->api->store == NULL || add_done(context, &tail, err));
 	}
 	filter_finish(&tail.filter);
@@ -283,7 +299,8 @@ tail_show(struct call_context *context, struct error *err)
 		return NULL;
 	}
 	char cursor[96];
-	(void)snprintf(cursor, sizeof(cursor), "%" PRId64 ".%" PRId64 ".%" PRId64 ".%" PRId64,
-	               tail.cursor.seq, tail.cursor.attempt, tail.cursor.dead, tail.cursor.done);
-	return json_pack("{s:s, s:o}", "cursor", cursor, "items", tail.items);
+	(void)snprintf(cursor, sizeof(cursor), "%" PRId64 ".%" PRId64 ".%" PRId64, tail.cursor.seq,
+	               tail.cursor.attempt, tail.cursor.done);
+	return json_pack("{s:s, s:o, s:b}", "cursor", cursor, "items", tail.items, "more",
+	                 tail.attempts == TAIL_ROWS ? 1 : 0);
 }

@@ -130,7 +130,11 @@ print_plan(const struct invocation *invocation, const json_t *plan, const char *
 		print_json(plan);
 		return;
 	}
+	long long skipped = (long long)json_integer_value(json_object_get(plan, "skipped"));
 	(void)printf("%lld would be %s\n", count, words);
+	if (skipped > 0) {
+		(void)printf("%lld would be skipped: they are in another state\n", skipped);
+	}
 	json_t *first = json_object_get(plan, "first");
 	size_t index;
 	json_t *row;
@@ -171,11 +175,10 @@ read_rate(const struct invocation *invocation, json_t *body)
 	return true;
 }
 
+/* Of a plan or of a replay that is over. */
 static int
-replay_result(const json_t *replay)
+refused_result(const json_t *replay, int64_t moved)
 {
-	int64_t moved = json_integer_value(json_object_get(replay, "replayed")) +
-	                json_integer_value(json_object_get(replay, "created"));
 	int64_t refused = json_integer_value(json_object_get(replay, "refused"));
 	if (refused > 0) {
 		complain(
@@ -222,7 +225,11 @@ follow(const struct invocation *invocation, struct config *config, int64_t id)
 				    (long long)json_integer_value(
 					    json_object_get(replay, "refused")));
 			}
-			code = replay_result(replay);
+			code = refused_result(replay,
+			                      json_integer_value(
+						      json_object_get(replay, "replayed")) +
+			                              json_integer_value(
+							      json_object_get(replay, "created")));
 			json_decref(replay);
 			return code;
 		}
@@ -243,14 +250,20 @@ start_replay(const struct invocation *invocation, struct config *config, json_t 
 	}
 	if (has_option(invocation, "dry-run")) {
 		print_plan(invocation, plan, "replayed");
+		code = refused_result(plan, count);
 		json_decref(plan);
-		return count == 0 ? EXIT_NOTHING : EXIT_OK;
+		return code == EXIT_OK && count == 0 ? EXIT_NOTHING : code;
+	}
+	if (count == 0) {
+		code = refused_result(plan, 0);
+		if (code == EXIT_OK) {
+			complain("nothing matches");
+			code = EXIT_NOTHING;
+		}
+		json_decref(plan);
+		return code;
 	}
 	json_decref(plan);
-	if (count == 0) {
-		complain("nothing matches");
-		return EXIT_NOTHING;
-	}
 	if (has_option(invocation, "all") || has_option(invocation, "again")) {
 		code = confirm(invocation, "Replay %lld deliveries?", (long long)count);
 		if (code != EXIT_OK) {
@@ -270,10 +283,11 @@ start_replay(const struct invocation *invocation, struct config *config, json_t 
 	if (has_option(invocation, "json")) {
 		print_json(made);
 	}
-	json_decref(made);
 	say("Replaying %lld as replay %lld; follow it with: hooklatch replays show %lld",
 	    (long long)count, (long long)id, (long long)id);
-	return EXIT_OK;
+	code = refused_result(made, count);
+	json_decref(made);
+	return code;
 }
 
 static int

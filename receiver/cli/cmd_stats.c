@@ -98,7 +98,7 @@ print_happening(const struct invocation *invocation, const json_t *item)
 /* One look: prints the last `most` of what came after the cursor, and moves it. */
 static int
 look(const struct invocation *invocation, struct config *config, const char *filter,
-     char cursor[128], size_t most, size_t *seen)
+     char cursor[128], size_t most, size_t *seen, bool *more)
 {
 	struct buffer query;
 	buffer_init(&query, 65536);
@@ -119,6 +119,7 @@ look(const struct invocation *invocation, struct config *config, const char *fil
 		}
 	}
 	*seen = json_array_size(items);
+	*more = *seen > 0 || json_is_true(json_object_get(answer, "more"));
 	(void)snprintf(cursor, 128, "%s", json_string_value(json_object_get(answer, "cursor")));
 	(void)fflush(stdout);
 	json_decref(answer);
@@ -147,16 +148,17 @@ run_tail(struct invocation *invocation)
 	char cursor[128] = "";
 	size_t seen = 0;
 	size_t printed = 0;
+	bool more = false;
 	size_t most = (size_t)filter.limit; /* of the first look; then everything */
-	int code = look(invocation, config, text, cursor, 0, &seen);
+	int code = look(invocation, config, text, cursor, 0, &seen, &more);
 	while (code == EXIT_OK) {
-		code = look(invocation, config, text, cursor, most, &seen);
+		code = look(invocation, config, text, cursor, most, &seen, &more);
 		printed += seen;
 		most = TAIL_ALL;
 		if (!has_option(invocation, "follow")) {
 			break;
 		}
-		struct timespec step = { 0, seen == 0 ? TAIL_STEP_NS : 0 };
+		struct timespec step = { 0, more ? 0 : TAIL_STEP_NS };
 		(void)nanosleep(&step, NULL);
 	}
 	free(text);

@@ -77,6 +77,7 @@ struct attempt_row {
 	struct span error_type;
 	struct span error;
 	struct span output;
+	struct span reason; /* of a death; data NULL: it did not die with this try */
 };
 typedef bool attempt_row_fn(void *context, const struct attempt_row *row);
 /* Of one event (seq > 0), or all after the row number `after`. */
@@ -105,9 +106,26 @@ bool reader_dead(struct reader *reader, const struct filter *filter, const char 
 	MUST_CHECK;
 bool reader_dead_count(struct reader *reader, const struct filter *filter, const char *ids,
                        int64_t *count, struct error *err) MUST_CHECK;
-/* How many deliveries an `events replay` would look at. */
-bool reader_delivery_count(struct reader *reader, const struct filter *filter, const char *ids,
-                           int64_t *count, struct error *err) MUST_CHECK;
+/* Deliveries that an `events replay` looks at, in whatever state: how many, and the first of those in `states`.
+ * `ids`: JSON array of sequence numbers or NULL. */
+struct delivery_counts {
+	int64_t states[DELIVERY_STATES];
+	int64_t done_at_most_once; /* of the done ones */
+};
+bool reader_delivery_counts(struct reader *reader, const struct filter *filter, const char *ids,
+                            struct delivery_counts *counts, struct error *err) MUST_CHECK;
+struct named_delivery {
+	struct span source;
+	struct span event_id;
+	struct span type;
+	struct span handler;
+	enum delivery_state state;
+	struct span last_error; /* data NULL: none */
+};
+typedef bool named_delivery_fn(void *context, const struct named_delivery *row);
+bool reader_named_deliveries(struct reader *reader, const struct filter *filter, const char *ids,
+                             int64_t limit, named_delivery_fn *row, void *context,
+                             struct error *err) MUST_CHECK;
 bool reader_event_count(struct reader *reader, const struct filter *filter, int64_t *count,
                         struct error *err) MUST_CHECK;
 

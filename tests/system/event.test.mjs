@@ -1,8 +1,9 @@
 // Events on the command line: list, show, replay, tail.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
-import { assertAnswer, github, plain, recorder, serve, until, within } from './hook.mjs';
+import { assertAnswer, github, plain, recorder, serve, until, waitFor, within } from './hook.mjs';
 
 const note = { on: ['*/*'], log: {} };
 
@@ -83,6 +84,50 @@ describe('event', { timeout: 180_000, concurrency: 4 }, () => {
     await hook.idle();
     assert.deepEqual((await late.records()).map((record) => record.id).sort(), ['e0', 'e1', 'e2']);
     assert.equal((await hook.stats()).received, 8);
+  });
+
+  it('is replayed to all its handlers, however slow the rate is', async (t) => {
+    const [first, second] = [recorder({ on: ['github/*'] }), recorder({ on: ['github/*'] })];
+    const hook = await serve(t, { sources: { github }, handlers: { first, second } });
+    for (let n = 0; n < 3; n++) await hook.send('github', { id: `e${n}` });
+    await hook.idle();
+    await hook.ok('events', 'replay', '--source', 'github', '--rate', '9/s', '--wait');
+    await hook.idle();
+    for (const program of [first, second]) for (let n = 0; n < 3; n++) assert.equal(await program.runs(`e${n}`), 2, `e${n}`);
+  });
+
+  it('a replay says beforehand what it takes, skips and refuses', async (t) => {
+    const once = recorder({ on: ['github/*'], guarantee: 'at-most-once', why: 'a test' });
+    const slow = recorder({ on: ['github/slow'], then: waitFor('gate') });
+    const hook = await serve(t, { sources: { github }, handlers: { once, note: { ...note, on: ['github/push'] }, slow } });
+    await hook.send('github', { id: 'e1', type: 'push' });
+    await hook.send('github', { id: 'e2', type: 'slow' });
+    await hook.settled('github/e1');
+    await until('the slow one to run', async () => (await slow.runs()) === 1);
+    const plan = await hook.json('events', 'replay', '--source', 'github', '--dry-run', { code: 5 });
+    assert.deepEqual([plan.count, plan.skipped, plan.refused], [1, 1, 2]);
+    assert.ok(plan.first.every((row) => row.handler && row.state === 'done'), JSON.stringify(plan.first));
+    const refused = await hook.cli('events', 'replay', '--type', 'slow', '--state', 'done');
+    assert.equal(refused.code, 1, refused.text);
+    assert.match(refused.text, /--again/);
+    assert.equal(await once.runs(), 2);
+    await writeFile(hook.path('gate'), '');
+    await hook.ok('events', 'replay', '--type', 'push', '--again', '--yes', '--wait');
+    await hook.idle();
+    await until('the second run', async () => (await once.runs('e1')) === 2);
+  });
+
+  it('a death is told by tail after it was replayed', async (t) => {
+    const moody = recorder({ on: ['github/*'], then: '[ -e "$dir/good" ] || exit 65' });
+    const hook = await serve(t, { sources: { github }, handlers: { moody } });
+    await hook.send('github', { id: 'x1' });
+    await hook.settled('github/x1', { state: 'dead' });
+    await writeFile(hook.path('good'), '');
+    await hook.ok('dead', 'replay', 'github/x1');
+    await hook.settled('github/x1', { state: 'done' });
+    const lines = (await hook.ok('tail', '--jsonl', '--id', 'github/x1')).trim().split('\n').map((line) => JSON.parse(line));
+    assert.deepEqual(lines.map((line) => line.event).filter((event) => event !== 'delivery.done'), ['event.accepted', 'attempt.failed', 'delivery.dead']);
+    assert.equal(lines.find((line) => line.event === 'delivery.dead').reason, 'refused');
   });
 
   it('is followed as it happens, without a gap over a restart', async (t) => {

@@ -223,22 +223,35 @@ ON_THREAD(store_thread) bury(struct store *store, struct delivery_key key, const
 	                     NULL, err);
 }
 
+/* No try is made with a body that has changed; the row says so beside those of the tries. */
 static bool
 ON_THREAD(store_thread) apply_corrupt(struct store *store, struct claim *claim, struct error *err)
 {
-	int64_t changes;
-	if (!statement_run(store,
-	                   statement_bind(store, SQL_DELIVERY_CORRUPT, "iit", claim->key.seq,
-	                                  claim->key.handler,
-	                                  "the stored body is not what was received"),
-	                   &changes, err)) {
+	static const char text[] = "the stored body is not what was received";
+	sqlite3_stmt *statement = statement_bind(store, SQL_DELIVERY_CORRUPT, "iit", claim->key.seq,
+	                                         claim->key.handler, text);
+	int code = statement_step(store, statement, err);
+	bool moved = code == SQLITE_ROW;
+	int64_t attempts = moved ? sqlite3_column_int64(statement, 0) : 0;
+	int64_t round = moved ? sqlite3_column_int64(statement, 1) : 0;
+	if (moved) {
+		code = statement_step(store, statement, err);
+	}
+	if (code == 0) {
 		return false;
 	}
-	if (changes == 0) {
+	statement_reset(statement);
+	if (!moved) {
 		return true;
 	}
 	ledger_move(store, claim->key, DELIVERY_PENDING, DELIVERY_DEAD);
-	return bury(store, claim->key, "corrupt", (struct span){ 0 }, err);
+	return statement_run(store,
+	                     statement_bind(store, SQL_ATTEMPT_INSERT, "iiiiwitttbt",
+	                                    claim->key.seq, claim->key.handler, round, attempts,
+	                                    store->batch.now_ns, (int64_t)0, "failed", "corrupt",
+	                                    text, (struct span){ 0 }, "corrupt"),
+	                     NULL, err) &&
+	       bury(store, claim->key, "corrupt", (struct span){ 0 }, err);
 }
 
 static bool
@@ -304,12 +317,13 @@ ON_THREAD(store_thread)
 	}
 	struct span output = { result->output, result->output_size };
 	return statement_run(store,
-	                     statement_bind(store, SQL_ATTEMPT_INSERT, "iiiiwitttb",
+	                     statement_bind(store, SQL_ATTEMPT_INSERT, "iiiiwitttbt",
 	                                    result->key.seq, result->key.handler, result->round,
 	                                    result->attempts, result->started_ns,
 	                                    result->duration_ns / NS_PER_MS,
 	                                    succeeded ? "succeeded" : "failed", result->error_type,
-	                                    result->error, output),
+	                                    result->error, output,
+	                                    result->move == MOVE_DEAD ? result->reason : NULL),
 	                     NULL, err);
 }
 

@@ -66,8 +66,9 @@ check_wal(const struct store_options *options, struct error *err)
 		if (!salvaged) {
 			return false;
 		}
+		state.tail_bytes = state.good_bytes; /* the rest was cut */
 	}
-	return !state.there || wal_rewrite(options->path, err);
+	return !state.there || wal_rewrite(options->path, &state, err);
 }
 
 static bool

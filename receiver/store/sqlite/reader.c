@@ -374,7 +374,7 @@ reader_attempts(struct reader *reader, int64_t seq, int64_t after, int64_t limit
 {
 	static const char columns[] =
 		"SELECT a.id, a.seq, e.source, e.event_id, e.type, h.name, a.round, a.number, a.started_at, a.duration_ms, "
-		"a.result, a.error_type, a.error, a.output FROM attempt AS a JOIN events AS e ON e.seq = a.seq "
+		"a.result, a.error_type, a.error, a.output, a.reason FROM attempt AS a JOIN events AS e ON e.seq = a.seq "
 		"JOIN handler AS h ON h.id = a.handler WHERE ";
 	struct buffer sql;
 	buffer_init(&sql, 4096);
@@ -405,7 +405,8 @@ reader_attempts(struct reader *reader, int64_t seq, int64_t after, int64_t limit
 			                       .result = column_span(statement, 10),
 			                       .error_type = column_span(statement, 11),
 			                       .error = column_span(statement, 12),
-			                       .output = column_span(statement, 13) };
+			                       .output = column_span(statement, 13),
+			                       .reason = column_span(statement, 14) };
 		go_on = row(context, &attempt);
 	}
 	bool good = !go_on || sqlite3_errcode(reader->database) == SQLITE_DONE ||
@@ -507,19 +508,83 @@ reader_dead_count(struct reader *reader, const struct filter *filter, const char
 	return good;
 }
 
+static void
+deliveries_where(const struct filter *filter, const char *ids, struct buffer *sql)
+{
+	buffer_text(sql, " FROM delivery AS d JOIN events AS e ON e.seq = d.seq "
+	                 "JOIN handler AS h ON h.id = d.handler WHERE ");
+	buffer_text(sql, ids == NULL ? "?1 IS NULL" : "d.seq IN (SELECT value FROM json_each(?1))");
+	filter_sql(filter, sql);
+}
+
 bool
-reader_delivery_count(struct reader *reader, const struct filter *filter, const char *ids,
-                      int64_t *count, struct error *err)
+reader_delivery_counts(struct reader *reader, const struct filter *filter, const char *ids,
+                       struct delivery_counts *counts, struct error *err)
+{
+	struct filter any = *filter; /* its texts stay the caller's */
+	struct buffer sql;
+	memset(counts, 0, sizeof(*counts));
+	any.states = 0;
+	buffer_init(&sql, 8192);
+	buffer_text(&sql, "SELECT d.state, d.outcome IS NOT NULL, count(*)");
+	deliveries_where(&any, ids, &sql);
+	buffer_text(&sql, " GROUP BY 1, 2");
+	buffer_byte(&sql, '\0');
+	sqlite3_stmt *statement = prepare(reader, sql.data, err);
+	buffer_finish(&sql);
+	if (statement == NULL) {
+		return false;
+	}
+	bind_text(statement, 1, ids);
+	filter_bind(&any, statement, 2);
+	while (sqlite3_step(statement) == SQLITE_ROW) {
+		int state = sqlite3_column_int(statement, 0);
+		int64_t count = sqlite3_column_int64(statement, 2);
+		if (state >= 0 && state < DELIVERY_STATES) {
+			counts->states[state] += count;
+		}
+		if (state == DELIVERY_DONE && sqlite3_column_int(statement, 1) != 0) {
+			counts->done_at_most_once += count;
+		}
+	}
+	bool good =
+		sqlite3_errcode(reader->database) == SQLITE_DONE || failed(reader, "count", err);
+	(void)sqlite3_finalize(statement);
+	return good;
+}
+
+bool
+reader_named_deliveries(struct reader *reader, const struct filter *filter, const char *ids,
+                        int64_t limit, named_delivery_fn *row, void *context, struct error *err)
 {
 	struct buffer sql;
 	buffer_init(&sql, 8192);
-	buffer_text(&sql, "SELECT count(*) FROM delivery AS d JOIN events AS e ON e.seq = d.seq "
-	                  "JOIN handler AS h ON h.id = d.handler WHERE ");
-	buffer_text(&sql,
-	            ids == NULL ? "?1 IS NULL" : "d.seq IN (SELECT value FROM json_each(?1))");
-	filter_sql(filter, &sql);
-	bool good = count_with(reader, &sql, filter, ids, count, err);
+	buffer_text(&sql, "SELECT e.source, e.event_id, e.type, h.name, d.state, d.last_error");
+	deliveries_where(filter, ids, &sql);
+	buffer_format(&sql, " ORDER BY d.seq, d.handler LIMIT %lld", (long long)limit);
+	buffer_byte(&sql, '\0');
+	sqlite3_stmt *statement = prepare(reader, sql.data, err);
 	buffer_finish(&sql);
+	if (statement == NULL) {
+		return false;
+	}
+	bind_text(statement, 1, ids);
+	filter_bind(filter, statement, 2);
+	bool go_on = true;
+	while (go_on && sqlite3_step(statement) == SQLITE_ROW) {
+		struct named_delivery delivery = {
+			.source = column_span(statement, 0),
+			.event_id = column_span(statement, 1),
+			.type = column_span(statement, 2),
+			.handler = column_span(statement, 3),
+			.state = (enum delivery_state)sqlite3_column_int(statement, 4),
+			.last_error = column_span(statement, 5),
+		};
+		go_on = row(context, &delivery);
+	}
+	bool good = !go_on || sqlite3_errcode(reader->database) == SQLITE_DONE ||
+	            failed(reader, "deliveries", err);
+	(void)sqlite3_finalize(statement);
 	return good;
 }
 

@@ -11,7 +11,7 @@
 #include "receiver/log/log.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
-#define SLICE_ROWS   128  /* deliveries that one slice may move */
+#define SLICE_ROWS   128  /* deliveries that one slice moves; an event's are never parted */
 #define SLICE_WINDOW 4096 /* ids that one slice may look at */
 
 struct candidate {
@@ -24,7 +24,7 @@ struct candidate {
 struct slice {
 	struct replay *replay;
 	size_t most;
-	struct candidate items[SLICE_ROWS];
+	struct candidate *items; /* room for SLICE_ROWS and one event's */
 	size_t count;
 	int64_t position; /* after it */
 	int64_t replayed;
@@ -170,7 +170,7 @@ apply_replay_change(struct store *store, struct change *change, struct error *er
 
 /* --- slices --- */
 
-/* Names ?1 to ?4, so that the filter's parameters, which have no numbers, begin at ?5. */
+/* Names ?1 to ?3, so that the filter's parameters, which have no numbers, begin at ?4. */
 static void
 slice_sql(const struct replay *replay, struct buffer *sql)
 {
@@ -180,29 +180,52 @@ slice_sql(const struct replay *replay, struct buffer *sql)
 			"SELECT l.seq, l.handler, l.id, d.state, d.outcome IS NOT NULL FROM dead_letter AS l "
 			"JOIN delivery AS d ON d.seq = l.seq AND d.handler = l.handler "
 			"JOIN events AS e ON e.seq = l.seq JOIN handler AS h ON h.id = l.handler "
-			"WHERE l.id > ?1 AND l.id <= ?2 AND ?3 > 0 AND ?4 IS ?4");
+			"WHERE l.id > ?1 AND l.id <= ?2 AND ?3 IS ?3");
 		if (replay->ids != NULL) {
-			buffer_text(sql, " AND l.id IN (SELECT value FROM json_each(?4))");
+			buffer_text(sql, " AND l.id IN (SELECT value FROM json_each(?3))");
 		}
 	} else if (replay->handler != 0) {
 		buffer_text(
 			sql,
-			"SELECT e.seq, ?4, e.seq, coalesce(d.state, -1), d.outcome IS NOT NULL FROM events AS e "
-			"LEFT JOIN delivery AS d ON d.seq = e.seq AND d.handler = ?4 "
-			"WHERE e.seq > ?1 AND e.seq <= ?2 AND ?3 > 0 AND ?4 IS ?4");
+			"SELECT e.seq, ?3, e.seq, coalesce(d.state, -1), d.outcome IS NOT NULL FROM events AS e "
+			"LEFT JOIN delivery AS d ON d.seq = e.seq AND d.handler = ?3 "
+			"WHERE e.seq > ?1 AND e.seq <= ?2 AND ?3 IS ?3");
 	} else {
 		buffer_text(
 			sql,
 			"SELECT d.seq, d.handler, d.seq, d.state, d.outcome IS NOT NULL FROM delivery AS d "
 			"JOIN events AS e ON e.seq = d.seq JOIN handler AS h ON h.id = d.handler "
-			"WHERE d.seq > ?1 AND d.seq <= ?2 AND ?3 > 0 AND ?4 IS ?4");
+			"WHERE d.seq > ?1 AND d.seq <= ?2 AND ?3 IS ?3");
 		if (replay->ids != NULL) {
-			buffer_text(sql, " AND d.seq IN (SELECT value FROM json_each(?4))");
+			buffer_text(sql, " AND d.seq IN (SELECT value FROM json_each(?3))");
 		}
 	}
 }
 
-/* The rows of the next slice. A seq with several handlers is taken whole: the limit counts positions at its edge. */
+/* The rows of the next slice: about `most`, and all of the last position, because the replay goes on behind it. */
+static int
+slice_take(struct slice *slice, sqlite3_stmt *statement, bool *cut)
+{
+	int code;
+	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+		struct candidate item = {
+			.key = { sqlite3_column_int64(statement, 0),
+			         sqlite3_column_int64(statement, 1) },
+			.position = sqlite3_column_int64(statement, 2),
+			.state = (enum delivery_state)sqlite3_column_int(statement, 3),
+			.at_most_once = sqlite3_column_int(statement, 4) != 0,
+		};
+		if (slice->count >= slice->most &&
+		    item.position != slice->items[slice->count - 1].position) {
+			*cut = true;
+			return SQLITE_DONE;
+		}
+		ALWAYS(slice->count < SLICE_ROWS + STORE_HANDLERS_MOST, "slice-room");
+		slice->items[slice->count++] = item;
+	}
+	return code;
+}
+
 static bool
 slice_rows(struct store *store, struct slice *slice, struct error *err)
 {
@@ -216,9 +239,8 @@ slice_rows(struct store *store, struct slice *slice, struct error *err)
 	struct buffer sql;
 	buffer_init(&sql, 8192);
 	slice_sql(replay, &sql);
-	bool has_fourth = replay->ids != NULL || replay->handler != 0;
 	filter_sql(&filter, &sql);
-	buffer_text(&sql, " ORDER BY 3 LIMIT ?3");
+	buffer_text(&sql, " ORDER BY 3");
 	sqlite3_stmt *statement;
 	bool good = sqlite3_prepare_v2(store->database, sql.data, (int)sql.size, &statement,
 	                               NULL) == SQLITE_OK;
@@ -228,34 +250,17 @@ slice_rows(struct store *store, struct slice *slice, struct error *err)
 	}
 	(void)sqlite3_bind_int64(statement, 1, replay->position);
 	(void)sqlite3_bind_int64(statement, 2, end);
-	(void)sqlite3_bind_int64(statement, 3, (int64_t)slice->most);
-	if (has_fourth && replay->ids != NULL) {
-		bind_text(statement, 4, replay->ids);
-	} else if (has_fourth) {
-		(void)sqlite3_bind_int64(statement, 4, replay->handler);
+	if (replay->ids != NULL) {
+		bind_text(statement, 3, replay->ids);
+	} else if (replay->handler != 0) {
+		(void)sqlite3_bind_int64(statement, 3, replay->handler);
 	}
-	filter_bind(&filter, statement, 5);
-	int code;
-	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-		slice->items[slice->count++] = (struct candidate){
-			.key = { sqlite3_column_int64(statement, 0),
-			         sqlite3_column_int64(statement, 1) },
-			.position = sqlite3_column_int64(statement, 2),
-			.state = (enum delivery_state)sqlite3_column_int(statement, 3),
-			.at_most_once = sqlite3_column_int(statement, 4) != 0,
-		};
-	}
-	good = code == SQLITE_DONE || sqlite_error(err, store->database, "replay");
+	filter_bind(&filter, statement, 4);
+	bool cut = false;
+	good = slice_take(slice, statement, &cut) == SQLITE_DONE ||
+	       sqlite_error(err, store->database, "replay");
 	(void)sqlite3_finalize(statement);
-	bool cut = slice->count == slice->most;
 	slice->position = cut ? slice->items[slice->count - 1].position : end;
-	/* The last position may have more rows than fit: leave it to the next slice, unless it is the only one. */
-	if (cut && slice->items[0].position != slice->position) {
-		while (slice->items[slice->count - 1].position == slice->position) {
-			slice->count--;
-		}
-		slice->position = slice->items[slice->count - 1].position;
-	}
 	slice->over = slice->position >= replay->until;
 	return good;
 }
@@ -380,7 +385,10 @@ ON_THREAD(store_thread) step_one(struct store *store, struct replay *replay, boo
 	struct slice slice = { .replay = replay, .most = allowance(replay) };
 	struct error err;
 	*over = false;
-	if (!writer_transaction(store, slice_work, &slice, &err)) {
+	slice.items = memory_need((SLICE_ROWS + STORE_HANDLERS_MOST) * sizeof(*slice.items));
+	bool good = writer_transaction(store, slice_work, &slice, &err);
+	free(slice.items);
+	if (!good) {
 		replay->next_ns = clock_boot_ns() + NS_PER_S;
 		return;
 	}

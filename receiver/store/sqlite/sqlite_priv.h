@@ -32,11 +32,14 @@ struct wal_state {
 	int64_t commits;      /* among them */
 	int64_t lost_commits; /* with current salts, behind the first bad frame */
 	int64_t good_bytes;   /* up to the last valid commit */
+	int64_t tail_bytes;   /* up to the last frame with current salts */
 };
 /* Reads the WAL; ERROR_STORE_DAMAGED when two or more commits lie behind a frame that is bad. */
 bool wal_scan(const char *store_path, struct wal_state *state, struct error *err) MUST_CHECK;
-/* Writes its bytes back in place and syncs them: the page cache may hold what the disk never got. */
-bool wal_rewrite(const char *store_path, struct error *err) MUST_CHECK;
+/* Writes its bytes back in place and syncs them: the page cache may hold what the disk never got. A torn tail becomes
+ * zeros: a checkpoint may be held up, and then commits of two lives behind one bad frame would look like damage. */
+bool wal_rewrite(const char *store_path, const struct wal_state *state, struct error *err)
+	MUST_CHECK;
 /* Copies a damaged WAL aside and cuts it behind its last valid commit. */
 bool wal_salvage(const char *store_path, const struct wal_state *state, struct buffer *kept,
                  struct error *err) MUST_CHECK;

@@ -24,7 +24,8 @@ static const char *const texts[] = {
 	[SQL_DELIVERY_DUE] =
 		"SELECT due FROM delivery WHERE seq = ?1 AND handler = ?2 AND state = 0",
 	[SQL_DELIVERY_CORRUPT] =
-		"UPDATE delivery SET state = 3, last_error = ?3 WHERE seq = ?1 AND handler = ?2 AND state = 0",
+		"UPDATE delivery SET state = 3, last_error = ?3 WHERE seq = ?1 AND handler = ?2 AND state = 0 "
+		"RETURNING attempts, round",
 	[SQL_DELIVERY_DONE] =
 		"UPDATE delivery SET state = 2, last_error = NULL "
 		"WHERE seq = ?1 AND handler = ?2 AND state = 1 AND round = ?3 AND attempts = ?4",
@@ -45,7 +46,7 @@ static const char *const texts[] = {
 		"UPDATE delivery SET state = ?4 WHERE seq = ?1 AND handler = ?2 AND state = ?3",
 	[SQL_ATTEMPT_INSERT] =
 		"INSERT INTO attempt (seq, handler, round, number, started_at, duration_ms, result, "
-		"error_type, error, output) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+		"error_type, error, output, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 	[SQL_DEAD_INSERT] =
 		"INSERT INTO dead_letter (seq, handler, reason, attempts, first_failed_at, died_at, output) "
 		"SELECT ?1, ?2, ?3, attempts, CASE WHEN first_failed_at IS NOT NULL THEN "

@@ -117,6 +117,9 @@ scan_frames(struct scan *scan, struct wal_state *state)
 			break;
 		}
 		bool commit = big32(frame + 4) != 0;
+		if (current_salts(scan, frame)) {
+			state->tail_bytes = (int64_t)at + (int64_t)frame_size;
+		}
 		if (good && current_salts(scan, frame) && big32(frame) != 0) {
 			uint32_t sums[2] = { scan->sums[0], scan->sums[1] };
 			checksum(frame, 8, scan->big, sums);
@@ -198,9 +201,20 @@ wal_scan(const char *store_path, struct wal_state *state, struct error *err)
 	return good;
 }
 
+/* Zeros for what lies in the torn tail of the bytes at `at`. */
+static void
+clear_tail(unsigned char *data, int64_t at, int64_t size, const struct wal_state *state)
+{
+	int64_t from = state->good_bytes > at ? state->good_bytes : at;
+	int64_t to = state->tail_bytes < at + size ? state->tail_bytes : at + size;
+	if (to > from) {
+		memset(data + (from - at), 0, (size_t)(to - from));
+	}
+}
+
 /* Opened without O_CREAT: nothing is made where nothing was. */
 bool
-wal_rewrite(const char *store_path, struct error *err)
+wal_rewrite(const char *store_path, const struct wal_state *state, struct error *err)
 {
 	char *path = wal_path(store_path);
 	int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -219,6 +233,9 @@ wal_rewrite(const char *store_path, struct error *err)
 		ssize_t got = pread(fd, data, STEP, at);
 		if (got == 0) {
 			break;
+		}
+		if (got > 0) {
+			clear_tail(data, (int64_t)at, (int64_t)got, state);
 		}
 		if (got < 0 || pwrite(fd, data, (size_t)got, at) != got) {
 			good = error_system(err, "cannot write %s back in place", path);

@@ -304,6 +304,50 @@ wait_again(struct store *store, struct intent *intent)
 	}
 }
 
+/* Gives an intent that was not stored its answer; false: it waits, to be written first. */
+static bool
+refuse(struct intent *intent, enum arrival_result result)
+{
+	switch (intent->kind) {
+	case INTENT_ARRIVAL:
+		CONTAINER(intent, struct arrival, intent)->result = result;
+		return true;
+	case INTENT_CLAIM: {
+		struct claim *claim = CONTAINER(intent, struct claim, intent);
+		claim->claimed = false;
+		claim->later = true;
+		claim->due_ns = clock_wall_ns() + STORE_PROBE_NS;
+		return true;
+	}
+	case INTENT_RESULT: return false;
+	case INTENT_CHANGE: return result != ARRIVAL_BUSY;
+	}
+	return false;
+}
+
+/* What waits behind a pack that failed would fail too: nobody's answer depends on how many results come first. */
+static void
+ON_THREAD(store_thread)
+	refuse_waiting(struct store *store, enum arrival_result result, const struct error *err)
+{
+	struct pack told = { .count = 0 };
+	struct intent **at = &store->waiting;
+	while (*at != NULL && told.count < STORE_BATCH_MOST) {
+		struct intent *intent = *at;
+		if (refuse(intent, result)) {
+			*at = intent->next;
+			told.kinds[told.count] = intent->kind;
+			told.items[told.count++] = intent;
+		} else {
+			at = &intent->next;
+		}
+	}
+	if (*at == NULL) {
+		store->waiting_tail = at;
+	}
+	tell_all(store, &told, err);
+}
+
 /* The pack was not stored: arrivals and claims are told so, results and changes wait and are written first. */
 static void
 ON_THREAD(store_thread) pack_failed(struct store *store, struct pack *pack, const struct error *err)
@@ -312,29 +356,22 @@ ON_THREAD(store_thread) pack_failed(struct store *store, struct pack *pack, cons
 	                             : err->kind == ERROR_STORE_BUSY ? ARRIVAL_BUSY
 	                                                             : ARRIVAL_BAD;
 	struct pack told = { .count = 0 };
-	for (size_t i = pack->count; i > 0; i--) {
-		struct intent *intent = pack->items[i - 1];
-		if (intent->kind == INTENT_RESULT ||
-		    (intent->kind == INTENT_CHANGE && result == ARRIVAL_BUSY)) {
-			wait_again(store, intent);
+	for (size_t i = 0; i < pack->count; i++) {
+		if (refuse(pack->items[i], result)) {
+			told.kinds[told.count] = pack->kinds[i];
+			told.items[told.count++] = pack->items[i];
+			pack->items[i] = NULL;
 		}
 	}
-	for (size_t i = 0; i < pack->count; i++) {
-		struct intent *intent = pack->items[i];
-		if (intent->kind == INTENT_ARRIVAL) {
-			CONTAINER(intent, struct arrival, intent)->result = result;
-		} else if (intent->kind == INTENT_CLAIM) {
-			struct claim *claim = CONTAINER(intent, struct claim, intent);
-			claim->claimed = false;
-			claim->later = true;
-			claim->due_ns = clock_wall_ns() + STORE_PROBE_NS;
-		} else if (intent->kind == INTENT_RESULT || result == ARRIVAL_BUSY) {
-			continue;
+	for (size_t i = pack->count; i > 0; i--) {
+		if (pack->items[i - 1] != NULL) {
+			wait_again(store, pack->items[i - 1]);
 		}
-		told.kinds[told.count] = intent->kind;
-		told.items[told.count++] = intent;
 	}
 	tell_all(store, &told, err);
+	if (err->kind != ERROR_INVALID) {
+		refuse_waiting(store, result, err);
+	}
 }
 
 static bool
