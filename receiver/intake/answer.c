@@ -34,6 +34,7 @@ json_body(const struct answer *answer, struct buffer *out)
 		json_member(out, "reason", span_of(answer->reason));
 	}
 	json_member(out, "message", span_of(row->text));
+	json_member(out, "request_id", span_of(answer->request_id));
 	buffer_text(out, "}\n");
 }
 

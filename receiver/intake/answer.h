@@ -7,8 +7,11 @@
 #include "receiver/model/result.h"
 #include "receiver/net/http.h"
 
+#define REQUEST_ID_BYTES 17 /* 16 hexadecimal digits and their end */
+
 struct answer {
 	enum result result;
+	const char *request_id;      /* the same as in the log */
 	const struct source *source; /* NULL: before a source was found */
 	const struct event *event;   /* NULL: none */
 	const char *state;           /* of a duplicate */

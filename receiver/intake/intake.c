@@ -1,11 +1,12 @@
 #include "receiver/intake/intake.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "receiver/base/clock.h"
 #include "receiver/base/encoding.h"
-#include "receiver/base/glob.h"
 #include "receiver/base/random.h"
 #include "receiver/intake/answer.h"
 #include "receiver/intake/waiting.h"
@@ -24,6 +25,7 @@ struct request {
 	struct config *config;          /* the one that it began with */
 	const struct source *source;
 	struct http_peer client;
+	char id[REQUEST_ID_BYTES];
 	struct verify_request verify;
 	struct verification verification;
 	bool verifying;
@@ -37,6 +39,7 @@ struct intake_loop {
 	size_t index;
 	struct config *config;
 	struct waiting waiting;
+	uint64_t requests; /* so far */
 };
 
 struct intake {
@@ -45,6 +48,7 @@ struct intake {
 	struct intake_loop *loops;
 	size_t loop_count;
 	atomic_llong waiting;
+	uint32_t life; /* tells the requests of one life of the service from another's */
 };
 
 /* --- answers --- */
@@ -59,27 +63,48 @@ request_free(struct request *request)
 	free(request);
 }
 
+static struct intake_loop *
+loop_of(struct intake *intake, const struct http_exchange *exchange)
+{
+	return &intake->loops[net_loop_index(exchange->loop)];
+}
+
+static void
+name_request(struct intake_loop *loop, char id[REQUEST_ID_BYTES])
+{
+	uint64_t number = loop->requests++ * INTAKE_LOOPS_MOST + loop->index;
+	(void)snprintf(id, REQUEST_ID_BYTES, "%08" PRIx32 "%08" PRIx32, loop->intake->life,
+	               (uint32_t)number);
+}
+
 static void
 log_request(struct log_line *line, const struct http_exchange *exchange,
-            const struct request *request)
+            const struct request *request, const char *id)
 {
 	if (request != NULL && request->source != NULL) {
 		log_text(line, "source", span_of(request->source->name));
 	}
 	log_text(line, "client",
 	         span_of(request == NULL ? exchange->peer.text : request->client.text));
+	log_text(line, "request_id", span_of(id));
 }
 
 /* Answers with a refusal and forgets the request. */
 static void
-ON_THREAD(net_thread) reject(struct http_exchange *exchange, struct request *request,
-                             enum result result, const char *reason)
+ON_THREAD(net_thread) reject(struct intake *intake, struct http_exchange *exchange,
+                             struct request *request, enum result result, const char *reason)
 {
 	const struct result_row *row = result_row(result);
+	char id[REQUEST_ID_BYTES];
+	if (request == NULL) {
+		name_request(loop_of(intake, exchange), id);
+	} else {
+		memcpy(id, request->id, sizeof(id));
+	}
 	struct log_line line;
 	log_begin(&line, row->status == 404 ? LOG_INFO : LOG_WARN, "request.rejected", "%s: %s",
 	          row->word, reason == NULL ? row->text : reason);
-	log_request(&line, exchange, request);
+	log_request(&line, exchange, request, id);
 	log_text(&line, "error_type", span_of(row->word));
 	log_number(&line, "http_status", row->status);
 	if (exchange->has_request_line) {
@@ -98,6 +123,7 @@ ON_THREAD(net_thread) reject(struct http_exchange *exchange, struct request *req
 	log_end(&line);
 	exchange->data = NULL;
 	struct answer answer = { .result = result,
+		                 .request_id = id,
 		                 .source = request == NULL ? NULL : request->source,
 		                 .reason = result == RESULT_MALFORMED ? reason : NULL };
 	answer_send(exchange, &answer);
@@ -107,12 +133,6 @@ ON_THREAD(net_thread) reject(struct http_exchange *exchange, struct request *req
 }
 
 /* --- the head --- */
-
-static struct intake_loop *
-loop_of(struct intake *intake, const struct http_exchange *exchange)
-{
-	return &intake->loops[net_loop_index(exchange->loop)];
-}
 
 static bool
 address_allowed(const struct request *request)
@@ -149,6 +169,7 @@ judge_head(struct intake *intake, struct http_exchange *exchange, struct request
 	request->verdict = VERDICT_GOOD;
 	request->reserved = 0;
 	request->submitted = false;
+	name_request(loop, request->id);
 	*ret = request;
 	if (!span_equal(exchange->method, SPAN("POST"))) {
 		return RESULT_METHOD;
@@ -186,7 +207,7 @@ on_head(void *context, struct http_exchange *exchange, size_t *limit)
 	struct request *request;
 	enum result result = judge_head(context, exchange, &request);
 	if (result != RESULT_ACCEPTED) {
-		reject(exchange, request, result, NULL);
+		reject(context, exchange, request, result, NULL);
 		return HTTP_ANSWERED;
 	}
 	const struct source *source = request->source;
@@ -203,7 +224,7 @@ on_head(void *context, struct http_exchange *exchange, size_t *limit)
 		                                      exchange->received_ns, true);
 		if (request->verdict != VERDICT_GOOD &&
 		    exchange->length >= 0) { /* its sender need not send all that */
-			reject(exchange, request, verdict_result(request->verdict), NULL);
+			reject(context, exchange, request, verdict_result(request->verdict), NULL);
 			return HTTP_ANSWERED;
 		}
 	}
@@ -290,7 +311,7 @@ type_wanted(const struct source *source, struct span type)
 		return true;
 	}
 	for (size_t i = 0; i < source->settings->types.count; i++) {
-		if (glob_match(span_of(globs[i]), type)) {
+		if (type_matches(span_of(globs[i]), type)) {
 			return true;
 		}
 	}
@@ -372,8 +393,11 @@ ON_THREAD(net_thread) ignore(struct request *request, struct span id, struct spa
 	log_text(&line, "source", span_of(request->source->name));
 	log_text(&line, "event_id", id);
 	log_text(&line, "type", type);
+	log_text(&line, "request_id", span_of(request->id));
 	log_end(&line);
-	struct answer answer = { .result = RESULT_IGNORED, .source = request->source };
+	struct answer answer = { .result = RESULT_IGNORED,
+		                 .request_id = request->id,
+		                 .source = request->source };
 	exchange->data = NULL;
 	answer_send(exchange, &answer);
 	request_free(request);
@@ -387,7 +411,7 @@ on_request(void *context, struct http_exchange *exchange)
 	struct request *request = exchange->data;
 	enum verdict verdict = verify(request);
 	if (verdict != VERDICT_GOOD) {
-		reject(exchange, request, verdict_result(verdict), NULL);
+		reject(intake, exchange, request, verdict_result(verdict), NULL);
 		return;
 	}
 	struct buffer id;
@@ -396,7 +420,7 @@ on_request(void *context, struct http_exchange *exchange)
 	buffer_init(&type, TYPE_MOST_BYTES);
 	const char *wrong = read_id(request, &id);
 	if (wrong != NULL) {
-		reject(exchange, request, RESULT_MALFORMED, wrong);
+		reject(intake, exchange, request, RESULT_MALFORMED, wrong);
 	} else {
 		read_type(request, &type);
 		if (!type_wanted(request->source, buffer_view(&type))) {
@@ -448,7 +472,7 @@ on_refused(void *context, struct http_exchange *exchange, enum http_refusal refu
 	case HTTP_BODY_TOO_LARGE: result = RESULT_BODY_TOO_LARGE; break;
 	case HTTP_OVERLOADED: result = RESULT_OVERLOADED; break;
 	}
-	reject(exchange, request, result, reason);
+	reject(context, exchange, request, result, reason);
 }
 
 static void
@@ -523,6 +547,8 @@ log_arrival(const struct arrival *arrival, const struct request *request, enum r
 		log_text(&line, "state", span_of(delivery_state_name(arrival->state)));
 	}
 	log_text(&line, "client", span_of(request->client.text));
+	log_text(&line, "request_id", span_of(request->id));
+	log_text(&line, "trace_id", span_of(event->trace_id));
 	log_number(&line, "secret", request->verification.matched);
 	log_end(&line);
 	if (arrival->conflict) {
@@ -568,6 +594,7 @@ ON_THREAD(net_thread) complete(struct intake *intake, struct arrival *arrival)
 	(void)atomic_fetch_sub(&intake->waiting, 1);
 	if (request->exchange != NULL) {
 		struct answer answer = { .result = result,
+			                 .request_id = request->id,
 			                 .source = request->source,
 			                 .event = arrival->event,
 			                 .state = state };
@@ -637,6 +664,7 @@ intake_create(struct intake **ret, size_t loops, struct store *store, struct err
 	ALWAYS(loops <= INTAKE_LOOPS_MOST, "intake-loops");
 	struct intake *intake = memory_need(sizeof(*intake));
 	intake->store = store;
+	random_secret(&intake->life, sizeof(intake->life));
 	intake->loops = memory_need(loops * sizeof(*intake->loops));
 	intake->loop_count = loops;
 	for (size_t i = 0; i < loops; i++) {

@@ -31,6 +31,28 @@ describe('log', { timeout: 120_000, concurrency: 4 }, () => {
     assert.equal(hook.log.filter((entry) => entry.event === 'event.accepted' && entry.event_id === 'l1').length, 1);
   });
 
+  it('an answer, its log lines and what a handler gets share their names', async (t) => {
+    const broken = recorder({ on: ['github/*'], then: 'echo "$TRACEPARENT" >"$dir/trace-$HOOKLATCH_EVENT_ID"; exit 65' });
+    const hook = await serve(t, { sources: { github }, handlers: { broken } });
+    const trace = '0af7651916cd43dd8448eb211c80319c';
+    const answer = await hook.send('github', { id: 'n1', headers: { TraceParent: `00-${trace}-b7ad6b7169203331-01` } });
+    await hook.send('github', { id: 'n2' });
+    await hook.settled('github/n1');
+    await hook.settled('github/n2');
+    const about = (event, id) => hook.logged((entry) => entry.event === event && entry.event_id === id);
+    assert.equal((await about('event.accepted', 'n1')).request_id, answer.json.request_id);
+    assert.notEqual((await about('event.accepted', 'n2')).request_id, answer.json.request_id);
+    for (const id of ['n1', 'n2']) {
+      const { trace_id: named } = await about('event.accepted', id);
+      if (id === 'n1') assert.equal(named, trace, "the sender's own");
+      assert.equal((await about('attempt.failed', id)).trace_id, named);
+      assert.equal((await about('delivery.dead', id)).trace_id, named);
+      assert.equal((await readFile(hook.path(`trace-${id}`), 'utf8')).split('-')[1], named);
+    }
+    const refused = await hook.send('github', { id: 'n3', secret: secret('other') });
+    assert.equal((await hook.logged('request.rejected')).request_id, refused.json.request_id);
+  });
+
   it('a log file is opened anew on SIGHUP, and nothing is lost on the way', async (t) => {
     const hook = await serve(t, { log: { format: 'json', level: 'debug', file: 'hooklatch.log' }, sources: { github }, handlers: { note: { on: ['github/*'], log: {} } } });
     for (let n = 0; n < 20; n++) assertAnswer(await hook.send('github', { id: `a${n}` }), 'accepted');
