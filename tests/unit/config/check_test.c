@@ -442,7 +442,7 @@ the_configuration_of_the_product_is_read(void)
 	char *report;
 	write_file("one", "first\n\n");
 	write_file("two", "second");
-	struct config *config = load(whole, CONFIG_TO_SERVE, &report);
+	struct config *config = load(whole, CONFIG_TO_RELOAD, &report);
 	if (!CHECK_ROW(config != NULL && report[0] == '\0', "%s", report)) {
 		free(report);
 		return;
@@ -515,7 +515,7 @@ a_secret_that_cannot_be_had_is_an_error_to_serve_only(void)
 	(void)unsetenv("HOOKLATCH_TEST_SECRET");
 	static const char text[] = "sources:\n  s: { path: /s, provider: github, secrets: [ { env: "
 				   "HOOKLATCH_TEST_SECRET } ] }\n" HANDLERS;
-	struct config *config = load(text, CONFIG_TO_SERVE, &report);
+	struct config *config = load(text, CONFIG_TO_RELOAD, &report);
 	CHECK_ROW(config == NULL &&
 	                  strstr(report, "the environment has no HOOKLATCH_TEST_SECRET") != NULL,
 	          "%s", report);
@@ -525,11 +525,11 @@ a_secret_that_cannot_be_had_is_an_error_to_serve_only(void)
 	free(report);
 	config_release(config);
 	(void)setenv("HOOKLATCH_TEST_SECRET", "", 1);
-	config = load(text, CONFIG_TO_SERVE, &report);
+	config = load(text, CONFIG_TO_RELOAD, &report);
 	CHECK_ROW(config == NULL && strstr(report, "the secret is empty") != NULL, "%s", report);
 	free(report);
 	(void)setenv("HOOKLATCH_TEST_SECRET", "s", 1);
-	config = load(text, CONFIG_TO_SERVE, &report);
+	config = load(text, CONFIG_TO_RELOAD, &report);
 	CHECK_ROW(config != NULL, "%s", report);
 	free(report);
 	config_release(config);
