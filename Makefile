@@ -80,11 +80,21 @@ $(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(ROOMS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-.PHONY: help clean install unit test check sanitize bench fuzz negative
+# Only what is pure: a schedule that needs more than this does not link.
+SIMULATED := $(addprefix $(BUILD)/receiver/,$(addprefix dispatch/,schedule.o breaker.o budget.o backoff.o window.o slots.o) \
+	$(addprefix base/,bytes.o error.o random.o) model/delivery.o)
+SIMULATOR := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/simulator/*.c)))
+
+$(BUILD)/tests/simulator/simulator: $(SIMULATOR) $(SIMULATED)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lm
+
+.PHONY: help clean install unit simulate test check sanitize bench fuzz negative
 
 help:
 	@echo 'make            builds $(BUILD)/hooklatch'
 	@echo 'make unit       builds and runs the unit tests'
+	@echo 'make simulate   plays a million deliveries through virtual faults'
 	@echo 'make test       everything that scripts/test runs'
 	@echo 'make check      format, lint, rooms, manual pages'
 	@echo 'make sanitize   builds with ASan+UBSan and TSan and runs the suite on both'
@@ -102,6 +112,9 @@ install: all
 
 unit: $(UNIT_TESTS)
 	$(Q)failed=0; for test in $(UNIT_TESTS); do $$test || failed=1; done; exit $$failed
+
+simulate: $(BUILD)/tests/simulator/simulator
+	$(BUILD)/tests/simulator/simulator $(SIMULATE)
 
 test:
 	scripts/test

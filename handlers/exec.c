@@ -50,17 +50,17 @@ static const struct schema_row rows[] = {
 };
 
 static bool
-check_exec(const void *settings, const struct node *node, struct problems *problems)
+check_exec(void *settings, const struct kind_check *check)
 {
 	const struct exec_settings *exec = settings;
 	const char *const *program = exec->program.items;
 	if (exec->program.count == 0 || program[0][0] == '\0') {
-		problems_add(problems, node_key_place(node, "exec"),
+		problems_add(check->problems, node_key_place(check->node, "exec"),
 		             "exec: the program is missing");
 		return false;
 	}
 	if (exec->environment.count > ENVIRONMENT_MOST / 2) {
-		problems_add(problems, node_key_place(node, "environment"),
+		problems_add(check->problems, node_key_place(check->node, "environment"),
 		             "environment: more than %d names", ENVIRONMENT_MOST / 2);
 		return false;
 	}
@@ -82,20 +82,6 @@ struct call {
 	bool timed_out;
 	bool stopped;
 };
-
-static void fail(struct outcome *outcome, enum outcome_kind kind, const char *type,
-                 const char *format, ...) PRINTF(4, 5);
-
-static void
-fail(struct outcome *outcome, enum outcome_kind kind, const char *type, const char *format, ...)
-{
-	outcome->kind = kind;
-	outcome->error_type = type;
-	va_list arguments;
-	va_start(arguments, format);
-	(void)vsnprintf(outcome->error, sizeof(outcome->error), format, arguments);
-	va_end(arguments);
-}
 
 /* --- environment --- */
 
@@ -141,7 +127,7 @@ fill_environment(struct environment *environment, const struct call *call)
 	char received[CLOCK_TEXT_BYTES];
 	clock_text(event->received_ns, received);
 	char key[IDEMPOTENCY_KEY_MOST + 1];
-	idempotency_key(event, attempt->handler, key);
+	idempotency_key(attempt, key);
 	char trace[56];
 	trace_parent(event, trace);
 	put_variable(environment, "HOOKLATCH_EVENT_ID", event->id.data);
@@ -251,14 +237,14 @@ spawn_failed(struct call *call, int code, const char *program)
 	char reason[96];
 	const char *text = strerror_r(code, reason, sizeof(reason));
 	if (code == EAGAIN || code == ENOMEM || code == EMFILE || code == ENFILE) {
-		fail(call->outcome, OUTCOME_GIVE_BACK, "spawn_failed",
-		     "cannot start a process now: %s", text);
+		outcome_fail(call->outcome, OUTCOME_GIVE_BACK, ABOUT_NOTHING, "spawn_failed",
+		             "cannot start a process now: %s", text);
 	} else if (code == E2BIG) {
-		fail(call->outcome, OUTCOME_DEAD, "spawn_failed",
-		     "the event's description does not fit an environment");
+		outcome_fail(call->outcome, OUTCOME_DEAD, ABOUT_NOTHING, "spawn_failed",
+		             "the event's description does not fit an environment");
 	} else {
-		fail(call->outcome, OUTCOME_RETRY, "spawn_failed", "cannot run %.160s: %s", program,
-		     text);
+		outcome_fail(call->outcome, OUTCOME_RETRY, ABOUT_FAILURE, "spawn_failed",
+		             "cannot run %.160s: %s", program, text);
 	}
 }
 
@@ -271,7 +257,8 @@ start(struct call *call)
 	int in[2];
 	int errors[2];
 	if (!make_headers_file(call, &err)) {
-		fail(call->outcome, OUTCOME_GIVE_BACK, "spawn_failed", "%.200s", err.text);
+		outcome_fail(call->outcome, OUTCOME_GIVE_BACK, ABOUT_NOTHING, "spawn_failed",
+		             "%.200s", err.text);
 		return false;
 	}
 	if (pipe2(in, O_CLOEXEC) != 0) {
@@ -425,24 +412,30 @@ judge(struct call *call, int status)
 {
 	struct outcome *outcome = call->outcome;
 	if (call->timed_out) {
-		fail(outcome, OUTCOME_RETRY, "timeout", "timeout: not done after %" PRId64 " ms",
-		     call->attempt->timeout_ns / NS_PER_MS);
+		outcome_fail(outcome, OUTCOME_RETRY, ABOUT_FAILURE, "timeout",
+		             "timeout: not done after %" PRId64 " ms",
+		             call->attempt->timeout_ns / NS_PER_MS);
 	} else if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		outcome->kind =
 			OUTCOME_DONE; /* even when it was asked to stop: it has done its work */
+		outcome->about = ABOUT_SUCCESS;
 	} else if (call->stopped) {
-		fail(outcome, OUTCOME_GIVE_BACK, "stopped", "broken off by the service's stop");
+		outcome_fail(outcome, OUTCOME_GIVE_BACK, ABOUT_NOTHING, "stopped",
+		             "broken off by the service's stop");
 	} else if (WIFSIGNALED(status)) {
-		fail(outcome, OUTCOME_RETRY, "signal", "ended by signal %d (SIG%s)",
-		     WTERMSIG(status),
-		     sigabbrev_np(WTERMSIG(status)) == NULL ? "?" : sigabbrev_np(WTERMSIG(status)));
+		outcome_fail(outcome, OUTCOME_RETRY, ABOUT_FAILURE, "signal",
+		             "ended by signal %d (SIG%s)", WTERMSIG(status),
+		             sigabbrev_np(WTERMSIG(status)) == NULL
+		                     ? "?"
+		                     : sigabbrev_np(WTERMSIG(status)));
 	} else {
 		int code = WEXITSTATUS(status);
-		fail(outcome, code == EX_DATAERR ? OUTCOME_DEAD : OUTCOME_RETRY, "exit",
-		     "exit %d%s", code,
-		     code == EX_DATAERR    ? " (EX_DATAERR)"
-		     : code == EX_TEMPFAIL ? " (EX_TEMPFAIL)"
-		                           : "");
+		outcome_fail(outcome, code == EX_DATAERR ? OUTCOME_DEAD : OUTCOME_RETRY,
+		             code == EX_DATAERR ? ABOUT_NOTHING : ABOUT_FAILURE, "exit",
+		             "exit %d%s", code,
+		             code == EX_DATAERR    ? " (EX_DATAERR)"
+		             : code == EX_TEMPFAIL ? " (EX_TEMPFAIL)"
+		                                   : "");
 	}
 }
 

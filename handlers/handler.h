@@ -6,6 +6,7 @@
 
 #include "receiver/base/thread.h"
 #include "receiver/model/event.h"
+#include "receiver/sandbox/sandbox.h"
 #include "receiver/schema/row.h"
 
 #define OUTCOME_OUTPUT_BYTES  4096 /* the last of what a handler said */
@@ -30,8 +31,9 @@ struct attempt_stop {
 struct attempt {
 	const struct event *event;
 	const char *handler;
-	const void *settings;  /* of the kind */
-	int64_t number;        /* 1 on the first try of a round */
+	const void *settings; /* of the kind */
+	int64_t number;       /* 1 on the first try of a round */
+	int64_t key_round; /* 0; else a replay with --again began a new idempotency key with this round */
 	int64_t timeout_ns;    /* in all */
 	const char *directory; /* the configuration's */
 	const char *
@@ -46,12 +48,50 @@ enum outcome_kind {
 	OUTCOME_GIVE_BACK, /* we broke it off ourselves: it does not count */
 };
 
+/* The transaction that records a delivery as done, for kinds whose effect is in it. The store fills it. */
+struct transaction {
+	void *context;
+	bool (*execute)(void *context, struct span sql, const struct parameter *parameters,
+	                size_t count, struct error *err);
+};
+
+/* What an outcome says about the destination, for the breaker. */
+enum outcome_about {
+	ABOUT_NOTHING, /* the event's own fault, or ours: neither counts nor resets */
+	ABOUT_FAILURE,
+	ABOUT_SUCCESS,
+};
+
 struct outcome {
 	enum outcome_kind kind;
+	enum outcome_about about;
+	int64_t retry_after_ns; /* what the destination asked for; 0: nothing */
+	int http_status;        /* 0: none */
 	const char *error_type; /* a fixed word, NULL when done */
 	char error[OUTCOME_ERROR_BYTES];
 	char output[OUTCOME_OUTPUT_BYTES];
 	size_t output_size;
+};
+
+/* A secret's place as it is written in a kind's settings, and what was read from there. */
+struct handler_secret {
+	struct schema_entry entry;
+	const char *env;
+	const char *file;
+	const char *credential;
+	unsigned char *
+		key; /* set by the configuration: its own, wiped with it; NULL when nothing was read */
+	size_t size;
+};
+
+#define DEDUPLICATES_FOR_EVER INT64_MAX
+
+/* What a kind looks at when its settings are checked. */
+struct kind_check {
+	const struct node *node;   /* the handler */
+	const char *directory;     /* the configuration's: relative paths in settings are in it */
+	const char *const *setups; /* of all handlers, in their order; NULL at the end */
+	struct problems *problems;
 };
 
 struct handler_kind {
@@ -60,16 +100,33 @@ struct handler_kind {
 		*rows;         /* what may stand in a handler of this kind; the first is its key */
 	size_t settings_bytes; /* of the struct that the rows are read into */
 	unsigned guarantees;   /* set of 1 << guarantee */
-	bool (*check)(const void *settings, const struct node *node, struct problems *problems);
+	bool (*check)(void *settings, const struct kind_check *check);
+	/* The secret among the settings, or NULL: none is written. Its text becomes `key` before check(). NULL: never any. */
+	struct handler_secret *(*secret)(void *settings);
+	/* How long the destination recognises our idempotency key, ns; 0: it does not say. NULL: never. */
+	int64_t (*deduplicates)(const void *settings);
+	/* At most one of the two. On a worker; or on the store thread, inside the transaction: err says what went wrong. A kind
+	 * with neither has its deliveries taken by a consumer. */
 	void (*run)(const struct attempt *attempt, struct outcome *outcome);
+	bool (*commit)(const struct attempt *attempt, const struct transaction *transaction,
+	               struct error *err);
+	/* With commit: what runs once, at start and when it has changed; NULL: nothing. */
+	const char *(*setup)(const void *settings);
+	enum guarantee guarantee; /* unless another is written */
+	const char *
+		timeout; /* another default than the handlers' common one, as it would be written; NULL: that one */
+	const char *timeout_most; /* the most that may be written; NULL: the common limit */
 };
 
 extern const struct handler_kind *const handler_kinds[]; /* NULL at the end */
 
-/* "<source>/<event id>/<handler>": bytes that are not visible ASCII are percent-encoded; above 255 bytes it becomes
- * "sha256:<hex>". Terminated. */
-void idempotency_key(const struct event *event, const char *handler,
-                     char key[IDEMPOTENCY_KEY_MOST + 1]);
+/* Sets what went wrong. */
+void outcome_fail(struct outcome *outcome, enum outcome_kind kind, enum outcome_about about,
+                  const char *type, const char *format, ...) PRINTF(5, 6);
+
+/* "<source>/<event id>/<handler>", after a replay with --again "…/<round>": bytes that are not visible ASCII are
+ * percent-encoded; above 255 bytes it becomes "sha256:<hex>". Terminated. */
+void idempotency_key(const struct attempt *attempt, char key[IDEMPOTENCY_KEY_MOST + 1]);
 /* W3C Trace Context: the event's trace, a new span each time. */
 void trace_parent(const struct event *event, char text[56]);
 

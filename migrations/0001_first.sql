@@ -6,7 +6,7 @@ CREATE TABLE schema_migrations (
 	applied_at TEXT NOT NULL
 );
 
--- Single values: seq (the highest ever given out), clean (how the last life ended).
+-- Single values: seq (the highest ever given out), horizon (what the purge takes for now; wall time, ns), probe.
 CREATE TABLE meta (
 	name TEXT PRIMARY KEY,
 	value
@@ -19,7 +19,11 @@ CREATE TABLE source (
 CREATE TABLE handler (
 	id INTEGER PRIMARY KEY,
 	name TEXT NOT NULL UNIQUE,
-	ran_ns INTEGER NOT NULL DEFAULT 0 -- how long it has been able to run, over all lives
+	ran_ns INTEGER NOT NULL DEFAULT 0, -- how long it has been able to run, over all lives
+	paused_at TEXT,                    -- NULL: it is not paused
+	paused_until INTEGER,              -- wall time, ns; NULL: until somebody resumes it
+	paused_by TEXT,
+	paused_reason TEXT
 );
 
 -- Append-only. The id is indexed as it came: ids that rise with time stay cheap at any size.
@@ -31,9 +35,12 @@ CREATE TABLE events (
 	received_at TEXT NOT NULL,
 	headers TEXT NOT NULL,
 	hash BLOB NOT NULL, -- XXH3-128 of the body
-	body BLOB NOT NULL,
+	body BLOB,          -- NULL: purged or erased
 	UNIQUE (source, event_id)
 );
+
+-- Only those that have one, so that the purge of bodies finds what is left to do.
+CREATE INDEX events_body ON events (seq) WHERE body IS NOT NULL;
 
 -- The one mutable table of the hot path. state: 0 pending, 1 running, 2 done, 3 dead, 4 discarded.
 CREATE TABLE delivery (
@@ -49,11 +56,18 @@ CREATE TABLE delivery (
 	first_failed_ran INTEGER,            -- the handler's ran_ns then
 	last_error TEXT,
 	outcome TEXT,                        -- at-most-once: unknown, succeeded, failed
+	key_round INTEGER NOT NULL DEFAULT 0, -- the round in which a replay with --again began a new idempotency key
+	order_key TEXT,                      -- one at a time, in the order of seq, for each handler and key; NULL: no order
+	held INTEGER NOT NULL DEFAULT 0,     -- 1: pending behind another one of its key
+	lease_until INTEGER,                 -- running with a consumer (pull) until then: wall time, ns
 	PRIMARY KEY (seq, handler)
 ) WITHOUT ROWID;
 
-CREATE INDEX delivery_due ON delivery (handler, retry, due) WHERE state = 0;
+CREATE INDEX delivery_due ON delivery (handler, retry, due) WHERE state = 0 AND held = 0;
 CREATE INDEX delivery_running ON delivery (seq) WHERE state = 1;
+CREATE INDEX delivery_order ON delivery (handler, order_key, state, seq)
+	WHERE order_key IS NOT NULL AND state IN (0, 1, 3);
+CREATE INDEX delivery_lease ON delivery (handler, lease_until) WHERE lease_until IS NOT NULL;
 
 CREATE TABLE attempt (
 	id INTEGER PRIMARY KEY,
@@ -131,7 +145,7 @@ CREATE VIEW deliveries AS
 SELECT e.source AS source, e.event_id AS event_id, h.name AS handler,
        CASE d.state WHEN 0 THEN 'pending' WHEN 1 THEN 'running' WHEN 2 THEN 'done' WHEN 3 THEN 'dead' ELSE 'discarded' END AS state,
        d.attempts AS attempts,
-       CASE d.state WHEN 0 THEN strftime('%Y-%m-%dT%H:%M:%S', d.due / 1000000000, 'unixepoch') ||
+       CASE WHEN d.state = 0 AND d.held = 0 THEN strftime('%Y-%m-%dT%H:%M:%S', d.due / 1000000000, 'unixepoch') ||
             printf('.%06dZ', d.due / 1000 % 1000000) END AS next_attempt_at,
        d.last_error AS last_error, d.outcome AS outcome, d.seq AS sequence, d.round AS round
 FROM delivery AS d JOIN events AS e ON e.seq = d.seq JOIN handler AS h ON h.id = d.handler;

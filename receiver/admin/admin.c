@@ -3,12 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "receiver/api/api.h"
+#include "receiver/base/clock.h"
 #include "receiver/base/encoding.h"
 #include "receiver/log/log.h"
 
 #define QUERY_THREADS      2
+#define PARKED_LOOK_NS     (250 * NS_PER_MS) /* deliveries become due by time, too */
 #define ADMIN_BODY_BYTES   (4 * 1024 * 1024)
 #define ADMIN_MEMORY_BYTES (16 * 1024 * 1024)
 #define ANSWER_MOST_BYTES  (512 * 1024 * 1024)
@@ -29,19 +32,23 @@ struct query {
 	size_t body_size;
 	char *who;
 	struct api_answer answer;
+	atomic_bool gone; /* nobody waits for the answer any more */
+	int64_t until_ns; /* boot time: a take waits no longer; 0: it has not waited */
+	int64_t look_ns;  /* boot time: when parked, asked again then at the latest */
+	bool looked;      /* at once after being parked; once is enough */
 };
 
 struct admin {
 	struct net *net;
 	struct store *store;
 	int64_t since_ns;
-	int64_t (*tokens)(void *context);
-	void *context;
+	const struct engine *engine;
 	atomic_bool stopping;
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	struct query *first;
 	struct query **last;
+	struct query *parked;
 	bool ending;
 	pthread_t threads[QUERY_THREADS];
 	size_t thread_count;
@@ -87,7 +94,7 @@ ON_THREAD(query_thread) answer_query(struct admin *admin, struct reader *reader,
 	struct api api = { .store = admin->store,
 		           .config = config,
 		           .since_ns = admin->since_ns,
-		           .tokens_milli = admin->tokens(admin->context) };
+		           .engine = admin->engine };
 	struct api_request request = { .method = query->method,
 		                       .path = span_of(query->path),
 		                       .query = span_of(query->query),
@@ -105,6 +112,79 @@ ON_THREAD(query_thread) answer_query(struct admin *admin, struct reader *reader,
 	config_release(config);
 }
 
+/* The next one of those that wait for their turn or have been parked long enough; NULL: none. With the lock held. */
+static struct query *
+take_query(struct admin *admin)
+{
+	struct query *query = admin->first;
+	if (query != NULL) {
+		admin->first = query->next;
+		admin->last = admin->first == NULL ? &admin->first : admin->last;
+		return query;
+	}
+	int64_t now_ns = clock_boot_ns();
+	bool all = admin->ending || atomic_load(&admin->stopping);
+	for (struct query **at = &admin->parked; *at != NULL; at = &(*at)->next) {
+		query = *at;
+		if (all || query->look_ns <= now_ns || atomic_load(&query->gone)) {
+			*at = query->next;
+			return query;
+		}
+	}
+	return NULL;
+}
+
+/* With the lock held. */
+static void
+wait_for_query(struct admin *admin)
+{
+	int64_t look_ns = INT64_MAX;
+	for (const struct query *query = admin->parked; query != NULL; query = query->next) {
+		look_ns = query->look_ns < look_ns ? query->look_ns : look_ns;
+	}
+	if (look_ns == INT64_MAX) {
+		(void)pthread_cond_wait(&admin->work, &admin->lock);
+		return;
+	}
+	int64_t wait_ns = look_ns - clock_boot_ns();
+	struct timespec until;
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	wait_ns = (wait_ns < 0 ? 0 : wait_ns) + until.tv_nsec;
+	until.tv_sec += (time_t)(wait_ns / NS_PER_S);
+	until.tv_nsec = wait_ns % NS_PER_S;
+	(void)pthread_cond_timedwait(&admin->work, &admin->lock, &until);
+}
+
+/* A take that found nothing waits, as long as it may. */
+static bool
+park(struct admin *admin, struct query *query)
+{
+	int64_t now_ns = clock_boot_ns();
+	if (query->answer.parks_handler == 0) {
+		return false;
+	}
+	if (query->until_ns == 0) {
+		query->until_ns = now_ns + query->answer.parks_ns;
+	}
+	if (now_ns >= query->until_ns || atomic_load(&admin->stopping)) {
+		return false;
+	}
+	query->answer.body.size = 0;
+	query->look_ns = now_ns + PARKED_LOOK_NS;
+	query->look_ns = query->until_ns < query->look_ns ? query->until_ns : query->look_ns;
+	(void)pthread_mutex_lock(&admin->lock);
+	query->next = admin->parked;
+	admin->parked = query;
+	/* What came between the look and now has told nobody. */
+	if (store_count(admin->store, query->answer.parks_handler, DELIVERY_PENDING) > 0) {
+		query->look_ns = query->looked ? query->look_ns : now_ns;
+		query->looked = true;
+	}
+	(void)pthread_cond_signal(&admin->work);
+	(void)pthread_mutex_unlock(&admin->lock);
+	return true;
+}
+
 static void
 query_run(void *context)
 {
@@ -113,15 +193,9 @@ query_run(void *context)
 	struct reader *reader = NULL;
 	for (;;) {
 		(void)pthread_mutex_lock(&admin->lock);
-		while (admin->first == NULL && !admin->ending) {
-			(void)pthread_cond_wait(&admin->work, &admin->lock);
-		}
-		struct query *query = admin->first;
-		if (query != NULL) {
-			admin->first = query->next;
-			if (admin->first == NULL) {
-				admin->last = &admin->first;
-			}
+		struct query *query;
+		while ((query = take_query(admin)) == NULL && !admin->ending) {
+			wait_for_query(admin);
 		}
 		(void)pthread_mutex_unlock(&admin->lock);
 		if (query == NULL) {
@@ -132,7 +206,13 @@ query_run(void *context)
 		if (reader == NULL && !reader_open(&reader, store_path(admin->store), &err)) {
 			reader = NULL;
 		}
-		answer_query(admin, reader, query, &err);
+		/* Nothing is taken for nobody. */
+		if (!atomic_load(&query->gone) || query->answer.parks_handler == 0) {
+			answer_query(admin, reader, query, &err);
+			if (park(admin, query)) {
+				continue;
+			}
+		}
 		query->call.run = on_answer;
 		net_loop_post(query->loop, &query->call);
 	}
@@ -245,6 +325,7 @@ on_gone(void *context, struct http_exchange *exchange)
 	struct query *query = exchange->data;
 	if (query != NULL) {
 		query->exchange = NULL;
+		atomic_store(&query->gone, true);
 	}
 }
 
@@ -270,12 +351,15 @@ admin_create(struct admin **ret, const struct admin_options *options, struct err
 	struct admin *admin = memory_need(sizeof(*admin));
 	admin->store = options->store;
 	admin->since_ns = options->since_ns;
-	admin->tokens = options->tokens;
-	admin->context = options->context;
+	admin->engine = options->engine;
 	admin->config = config_share(options->config);
 	admin->last = &admin->first;
 	(void)pthread_mutex_init(&admin->lock, NULL);
-	(void)pthread_cond_init(&admin->work, NULL);
+	pthread_condattr_t monotonic;
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&admin->work, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
 	struct net_limits limits = options->config->net_limits;
 	limits.body = ADMIN_BODY_BYTES;
 	limits.memory = ADMIN_MEMORY_BYTES;
@@ -319,10 +403,26 @@ void
 admin_stopping(struct admin *admin)
 {
 	atomic_store(&admin->stopping, true);
+	(void)pthread_mutex_lock(&admin->lock);
+	(void)pthread_cond_broadcast(&admin->work);
+	(void)pthread_mutex_unlock(&admin->lock);
 }
 
 void
-admin_destroy(struct admin *admin)
+admin_consumable(struct admin *admin, int64_t handler)
+{
+	(void)pthread_mutex_lock(&admin->lock);
+	for (struct query *query = admin->parked; query != NULL; query = query->next) {
+		if (query->answer.parks_handler == handler) {
+			query->look_ns = 0;
+			(void)pthread_cond_signal(&admin->work);
+		}
+	}
+	(void)pthread_mutex_unlock(&admin->lock);
+}
+
+void
+admin_end(struct admin *admin)
 {
 	if (admin == NULL) {
 		return;
@@ -334,7 +434,18 @@ admin_destroy(struct admin *admin)
 	for (size_t i = 0; i < admin->thread_count; i++) {
 		(void)pthread_join(admin->threads[i], NULL);
 	}
+	admin->thread_count = 0;
 	net_destroy(admin->net);
+	admin->net = NULL;
+}
+
+void
+admin_destroy(struct admin *admin)
+{
+	if (admin == NULL) {
+		return;
+	}
+	admin_end(admin);
 	config_release(admin->config);
 	(void)pthread_mutex_destroy(&admin->lock);
 	(void)pthread_cond_destroy(&admin->work);

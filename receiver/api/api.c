@@ -23,6 +23,13 @@ static const struct {
 	{ "GET", "/v1/replays/", NULL, replays_show },
 	{ "POST", "/v1/replays/", "/cancel", replays_cancel },
 	{ "GET", "/v1/tail", NULL, tail_show },
+	{ "GET", "/v1/explain/", NULL, explain_show },
+	{ "POST", "/v1/handlers/", "/take", handlers_take },
+	{ "POST", "/v1/handlers/", "/pause", handlers_pause },
+	{ "POST", "/v1/handlers/", "/resume", handlers_resume },
+	{ "POST", "/v1/leases/", "/ack", leases_ack },
+	{ "POST", "/v1/leases/", "/nack", leases_nack },
+	{ "POST", "/v1/leases/", "/extend", leases_extend },
 };
 
 static bool
@@ -105,7 +112,9 @@ run(const struct api *api, struct reader *reader, const struct api_request *requ
 	struct error err = { .kind = ERROR_NONE };
 	if (strcmp(request->method, "POST") == 0) {
 		json_error_t wrong;
-		context.body = json_loadb(request->body.data, request->body.size, 0, &wrong);
+		context.body = request->body.size == 0 ? json_object()
+		                                       : json_loadb(request->body.data,
+		                                                    request->body.size, 0, &wrong);
 		if (!json_is_object(context.body)) {
 			json_decref(context.body);
 			put_error(answer, 400, "the body is no JSON object");
@@ -120,6 +129,8 @@ run(const struct api *api, struct reader *reader, const struct api_request *requ
 		return;
 	}
 	answer->status = 200;
+	answer->parks_handler = context.parks_handler;
+	answer->parks_ns = context.parks_ns;
 	put_json(answer, document);
 }
 
@@ -128,6 +139,7 @@ api_handle(const struct api *api, struct reader *reader, const struct api_reques
            struct api_answer *answer)
 {
 	bool path_known = false;
+	answer->parks_handler = 0;
 	for (size_t i = 0; i < COUNT(routes); i++) {
 		struct span rest;
 		if (!path_fits(request->path, routes[i].path, routes[i].end, &rest)) {

@@ -4,7 +4,9 @@
  *   GET  /v1/events?FILTER               GET  /v1/replays, /v1/replays/N
  *   GET  /v1/events/SOURCE/ID            POST /v1/replays/N/cancel
  *   GET  /v1/dead?FILTER, /v1/dead/ID    POST /v1/dead/discard, /v1/dead/restore {"filter","ids",…}
- *   GET  /v1/tail?after=CURSOR&FILTER
+ *   GET  /v1/tail?after=CURSOR&FILTER    POST /v1/handlers/NAME/pause {"until","reason"}, /resume
+ *   GET  /v1/explain/SOURCE/ID           POST /v1/handlers/NAME/take?max=10&wait=20s
+ *   POST /v1/leases/LEASE/ack, /nack?delay=10s, /nack?dead, /extend?by=60s
  * Errors are {"error":{"code","message"}}.
  * Threads: api_handle() on any thread that may wait; the reader is the caller's. */
 #ifndef HOOKLATCH_API_API_H
@@ -13,14 +15,15 @@
 #include <jansson.h>
 
 #include "receiver/config/config.h"
+#include "receiver/dispatch/engine.h"
 #include "receiver/store/reader.h"
 #include "receiver/store/store.h"
 
 struct api {
-	struct store *store;   /* NULL: nothing can be changed */
-	struct config *config; /* what it was asked with; the caller's reference */
-	int64_t since_ns;      /* the service's start; 0: no service */
-	int64_t tokens_milli;  /* of the global budget */
+	struct store *store;         /* NULL: nothing can be changed */
+	struct config *config;       /* what it was asked with; the caller's reference */
+	const struct engine *engine; /* NULL: no service */
+	int64_t since_ns;            /* the service's start; 0: no service */
 };
 
 struct api_request {
@@ -33,6 +36,9 @@ struct api_request {
 
 struct api_answer {
 	int status; /* RFC 9110 */
+	/* A take that found nothing and may wait: ask again when this handler has something, for that long. 0: this is it. */
+	int64_t parks_handler;
+	int64_t parks_ns;
 	struct buffer body;
 };
 

@@ -15,8 +15,10 @@ struct call_context {
 	const struct api *api;
 	struct reader *reader;
 	const struct api_request *request;
-	struct span rest; /* of the path, behind the resource's own */
-	json_t *body;     /* of a POST; an object */
+	struct span rest;      /* of the path, behind the resource's own */
+	json_t *body;          /* of a POST; an object */
+	int64_t parks_handler; /* result: nothing to take; ask again when there may be something */
+	int64_t parks_ns;      /* result: for this long */
 };
 
 /* NULL: err says why. */
@@ -28,6 +30,13 @@ resource_fn events_list, events_show;
 resource_fn dead_list, dead_show, dead_discard, dead_restore;
 /* replays.c */
 resource_fn replays_create, replays_list, replays_show, replays_cancel;
+/* handlers.c */
+resource_fn handlers_pause, handlers_resume;
+json_t *json_of_line(const struct line_view *view);
+/* explain.c */
+resource_fn explain_show;
+/* leases.c */
+resource_fn handlers_take, leases_ack, leases_nack, leases_extend;
 /* stats.c */
 resource_fn stats_show;
 /* tail.c */
@@ -46,11 +55,24 @@ struct span span_of_json(const json_t *value); /* of a string; empty for anythin
 bool request_filter(const struct call_context *context, struct filter *filter, struct error *err)
 	MUST_CHECK;
 /* "ids" of the body, numbers and "<source>/<id>[/<handler>]", as a JSON array of dead letters' numbers. *ids NULL: none
- * were given. ERROR_NOT_FOUND names the first that is not there. */
-bool request_dead_ids(struct call_context *context, char **ids, struct error *err) MUST_CHECK;
+ * were given. What is no dead letter goes into `others`; ERROR_NOT_FOUND when nothing else was named. */
+struct other_ids {
+	json_t *absent;  /* names of what is not there; made here, owned by the caller */
+	int64_t skipped; /* deliveries that are there and neither dead nor discarded */
+};
+bool request_dead_ids(struct call_context *context, char **ids, struct other_ids *others,
+                      struct error *err) MUST_CHECK;
 /* The filter as options, bound by --until, for a person to copy. */
 json_t *json_of_options(const struct filter *filter);
 /* A path segment, decoded. The caller frees it. */
 char *decode_segment(struct span segment);
+char *path_segment(struct span rest); /* the same, of the first one */
+
+/* query.c: values of the query. Without the name: NULL, or the value is left as it is. The caller frees the text. */
+char *query_text(const struct call_context *context, const char *name);
+bool query_duration(const struct call_context *context, const char *name, int64_t most_ns,
+                    int64_t *ns, struct error *err) MUST_CHECK;
+bool query_number(const struct call_context *context, const char *name, int64_t least, int64_t most,
+                  int64_t *number, struct error *err) MUST_CHECK;
 
 #endif

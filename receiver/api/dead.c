@@ -73,7 +73,13 @@ dead_show(struct call_context *context, struct error *err)
 	struct call_context inner = *context;
 	inner.body = body;
 	char *ids = NULL;
-	bool good = body != NULL && request_dead_ids(&inner, &ids, err);
+	struct other_ids others = { .absent = NULL };
+	bool good = body != NULL && request_dead_ids(&inner, &ids, &others, err);
+	if (good && others.skipped > 0) {
+		good = error_set(err, ERROR_NOT_FOUND,
+		                 "it is no dead letter: hooklatch events show tells how it stands");
+	}
+	json_decref(others.absent);
 	json_decref(body);
 	if (!good) {
 		return NULL;
@@ -179,8 +185,9 @@ move(struct call_context *context, enum change_kind kind, enum delivery_state fr
 	if (!request_filter(context, &filter, err)) {
 		return NULL;
 	}
+	struct other_ids others = { .absent = NULL };
 	json_t *answer = NULL;
-	if (request_dead_ids(context, &ids, err)) {
+	if (request_dead_ids(context, &ids, &others, err)) {
 		filter.states = 1U << from;
 		bool dry = json_is_true(json_object_get(context->body, "dry_run"));
 		if (dry) {
@@ -190,7 +197,10 @@ move(struct call_context *context, enum change_kind kind, enum delivery_state fr
 		} else {
 			answer = move_all(context, kind, &filter, ids, err);
 		}
+		(void)json_object_set_new(answer, "skipped", json_integer(others.skipped));
+		(void)json_object_set(answer, "absent", others.absent);
 	}
+	json_decref(others.absent);
 	free(ids);
 	filter_finish(&filter);
 	return answer;

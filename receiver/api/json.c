@@ -37,7 +37,8 @@ json_of_delivery(const struct delivery_row *row)
 	return json_pack("{s:o, s:s, s:I, s:o, s:o, s:o, s:I}", "handler",
 	                 json_of_span(row->handler_name), "state", delivery_state_name(row->state),
 	                 "attempts", (json_int_t)row->attempts, "next_attempt_at",
-	                 row->state == DELIVERY_PENDING ? json_of_time(row->due_ns) : json_null(),
+	                 row->state == DELIVERY_PENDING && !row->held ? json_of_time(row->due_ns)
+	                                                              : json_null(),
 	                 "last_error", json_of_span(row->last_error), "outcome",
 	                 json_of_span(row->outcome), "round", (json_int_t)row->round);
 }
@@ -106,6 +107,16 @@ decode_segment(struct span segment)
 	return buffer_steal(&text);
 }
 
+char *
+path_segment(struct span rest)
+{
+	size_t size = 0;
+	while (size < rest.size && rest.data[size] != '/') {
+		size++;
+	}
+	return decode_segment((struct span){ rest.data, size });
+}
+
 bool
 request_filter(const struct call_context *context, struct filter *filter, struct error *err)
 {
@@ -125,6 +136,7 @@ request_filter(const struct call_context *context, struct filter *filter, struct
 struct resolved {
 	json_t *numbers;
 	size_t before;
+	struct other_ids *others;
 };
 
 static bool
@@ -176,6 +188,61 @@ resolve_name(struct reader *reader, const char *name, struct resolved *resolved,
 	return good;
 }
 
+struct living {
+	int64_t seq;
+	struct span handler; /* empty: any */
+	int64_t count;
+};
+
+static bool
+on_living_event(void *context, const struct event_row *row)
+{
+	((struct living *)context)->seq = row->seq;
+	return false;
+}
+
+static bool
+on_living(void *context, const struct delivery_row *row)
+{
+	struct living *living = context;
+	living->count +=
+		living->handler.size == 0 || span_equal(living->handler, row->handler_name) ? 1 : 0;
+	return true;
+}
+
+/* How many deliveries "<source>/<event id>[/<handler>]" names, whatever their state; false: none. */
+static bool
+count_living(struct reader *reader, struct span name, int64_t *count)
+{
+	struct error ignored;
+	size_t slash = 0;
+	while (slash < name.size && name.data[slash] != '/') {
+		slash++;
+	}
+	if (slash >= name.size) {
+		return false;
+	}
+	struct span source = { name.data, slash };
+	struct span id = span_after(name, slash + 1);
+	struct living living = { .seq = 0 };
+	if (!reader_event_row(reader, source, id, on_living_event, &living, &ignored)) {
+		size_t end = id.size;
+		while (end > 0 && id.data[end - 1] != '/') {
+			end--;
+		}
+		living.handler = span_after(id, end);
+		if (end == 0 || !reader_event_row(reader, source, (struct span){ id.data, end - 1 },
+		                                  on_living_event, &living, &ignored)) {
+			return false;
+		}
+	}
+	if (!reader_deliveries(reader, living.seq, on_living, &living, &ignored)) {
+		return false;
+	}
+	*count += living.count;
+	return living.count > 0;
+}
+
 static bool
 resolve_one(struct call_context *context, const json_t *given, struct resolved *resolved,
             struct error *err)
@@ -197,35 +264,39 @@ resolve_one(struct call_context *context, const json_t *given, struct resolved *
 		good = resolve_name(context->reader, text.data == NULL ? "" : text.data, resolved,
 		                    err);
 	}
-	if (good && json_array_size(resolved->numbers) == resolved->before) {
-		if (is_number) {
-			return error_set(err, ERROR_NOT_FOUND, "there is no dead letter %lld",
-			                 (long long)number);
-		}
-		return error_set(err, ERROR_NOT_FOUND, "there is no dead letter %.*s",
-		                 SPAN_ARG(text));
+	if (good && json_array_size(resolved->numbers) == resolved->before &&
+	    (is_number || !count_living(context->reader, text, &resolved->others->skipped))) {
+		(void)json_array_append(resolved->others->absent, (json_t *)(uintptr_t)given);
 	}
 	return good;
 }
 
 bool
-request_dead_ids(struct call_context *context, char **ids, struct error *err)
+request_dead_ids(struct call_context *context, char **ids, struct other_ids *others,
+                 struct error *err)
 {
 	json_t *given = json_object_get(context->body, "ids");
+	others->absent = json_array();
+	others->skipped = 0;
 	*ids = NULL;
 	if (json_array_size(given) == 0) {
 		return true;
 	}
-	struct resolved resolved = { .numbers = json_array() };
+	struct resolved resolved = { .numbers = json_array(), .others = others };
 	size_t index;
 	json_t *one;
+	bool good = true;
 	json_array_foreach(given, index, one) {
-		if (!resolve_one(context, one, &resolved, err)) {
-			json_decref(resolved.numbers);
-			return false;
-		}
+		good = good && resolve_one(context, one, &resolved, err);
 	}
-	*ids = json_dumps(resolved.numbers, JSON_COMPACT);
+	if (good && json_array_size(resolved.numbers) == 0 && others->skipped == 0) {
+		char *name = json_dumps(json_array_get(others->absent, 0), JSON_ENCODE_ANY);
+		good = error_set(err, ERROR_NOT_FOUND, "there is no dead letter %s", name);
+		free(name);
+	}
+	if (good) {
+		*ids = json_dumps(resolved.numbers, JSON_COMPACT);
+	}
 	json_decref(resolved.numbers);
-	return true;
+	return good;
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "receiver/api/api_priv.h"
+#include "receiver/base/clock.h"
 #include "receiver/base/units.h"
 
 static bool
@@ -95,9 +96,11 @@ struct plan {
 	int64_t total;   /* that the replay looks at */
 	int64_t count;   /* of them: put back to work, or made */
 	int64_t skipped; /* of them: in a state that it does not take */
-	int64_t refused; /* of them: done ones that need --again */
+	int64_t refused; /* of them: done ones that need --again, and those without a body */
+	int64_t bodiless;
 	int64_t until;
 	json_t *first;
+	struct other_ids others; /* named, and no dead letters */
 };
 
 static bool
@@ -199,56 +202,106 @@ default_states(const struct call_context *context, const struct plan *plan)
 	return named ? takes | 1U << DELIVERY_DISCARDED : takes;
 }
 
-static bool
-plan_dead(struct call_context *context, struct plan *plan, struct error *err)
+/* Handlers whose deliveries are guarded: done ones, and those whose first failed try is older than this. The caller frees
+ * it. */
+static char *
+guarded_handlers(const struct config *config)
 {
+	json_t *times = json_object();
+	for (size_t i = 0; i < config->handler_count; i++) {
+		const struct handler *handler = &config->handlers[i];
+		if (handler_guarded(handler)) {
+			int64_t horizon_ns = handler_replay_horizon(handler, clock_wall_ns());
+			(void)json_object_set_new(times, handler->name, json_integer(horizon_ns));
+		}
+	}
+	char *text = json_dumps(times, JSON_COMPACT);
+	json_decref(times);
+	return text;
+}
+
+/* The deliveries that are there: how many it looks at, takes, skips and refuses. */
+static bool
+count_existing(struct call_context *context, struct plan *plan, struct error *err)
+{
+	struct delivery_counts counts;
 	struct filter counted = plan->filter;
 	counted.states = plan->states;
-	bool good = request_dead_ids(context, &plan->ids, err) &&
-	            reader_dead_count(context->reader, &counted, plan->ids, &plan->total, err) &&
-	            reader_dead(context->reader, &counted, plan->ids, 0, plan->until,
-	                        API_FIRST_ROWS, add_first_dead, plan->first, err);
-	plan->count = plan->total;
+	bool again = json_is_true(json_object_get(context->body, "again"));
+	char *guarded = guarded_handlers(context->api->config);
+	bool good = reader_delivery_counts(context->reader, &counted, plan->of_dead, plan->ids,
+	                                   guarded, &counts, err);
+	free(guarded);
+	for (unsigned i = 0; good && i < DELIVERY_STATES; i++) {
+		bool movable = i != DELIVERY_PENDING && i != DELIVERY_RUNNING;
+		plan->total += counts.states[i];
+		if (!movable || (plan->states & 1U << i) == 0) {
+			plan->skipped += counts.states[i];
+			continue;
+		}
+		int64_t refused = counts.bodiless[i] + (again ? 0 : counts.guarded[i]);
+		plan->bodiless += counts.bodiless[i];
+		plan->refused += refused;
+		plan->count += counts.states[i] - refused;
+	}
 	return good;
 }
 
-/* What a handler that is filled from history would look at: its `on` decides one by one. */
+static bool
+plan_dead(struct call_context *context, struct plan *plan, struct error *err)
+{
+	struct filter shown = plan->filter;
+	shown.states = plan->states;
+	bool good = request_dead_ids(context, &plan->ids, &plan->others, err) &&
+	            count_existing(context, plan, err) &&
+	            reader_dead(context->reader, &shown, plan->ids, 0, plan->until, API_FIRST_ROWS,
+	                        add_first_dead, plan->first, err);
+	plan->skipped += plan->others.skipped;
+	return good;
+}
+
+struct filling {
+	struct plan *plan;
+	const struct handler *handler;
+};
+
+static bool
+fill_one(void *context, const struct event_row *row)
+{
+	struct filling *filling = context;
+	struct plan *plan = filling->plan;
+	if (handler_wants(filling->handler, row->source, row->type, row->body)) {
+		plan->total++;
+		plan->count++;
+		if (json_array_size(plan->first) < API_FIRST_ROWS) {
+			(void)add_first_event(plan->first, row);
+		}
+	}
+	return true;
+}
+
+/* What a handler is filled with from history: what its `on` and `when` want and it has never had. With --state, what it
+ * had and is in one of these states besides. */
 static bool
 plan_fill(struct call_context *context, struct plan *plan, struct error *err)
 {
-	struct filter counted = plan->filter;
-	counted.handler = NULL;
-	counted.states = 0;
-	bool good = reader_event_count(context->reader, &counted, &plan->total, err) &&
-	            reader_events(context->reader, &counted, 0, API_FIRST_ROWS, add_first_event,
-	                          plan->first, err);
-	plan->count = plan->total;
-	return good;
+	struct filling filling = { plan,
+		                   config_handler_by_name(context->api->config, plan->handler) };
+	return reader_unfilled(context->reader, &plan->filter, plan->handler,
+	                       filling.handler->settings->when.count > 0, fill_one, &filling,
+	                       err) &&
+	       (plan->states == 0 || count_existing(context, plan, err));
 }
 
 static bool
 plan_events(struct call_context *context, struct plan *plan, struct error *err)
 {
-	struct delivery_counts counts;
 	struct filter counted = plan->filter;
 	counted.states = plan->states;
-	if (!event_ids(context, &plan->ids, err) ||
-	    !reader_delivery_counts(context->reader, &counted, plan->ids, &counts, err) ||
+	if (!event_ids(context, &plan->ids, err) || !count_existing(context, plan, err) ||
 	    !reader_named_deliveries(context->reader, &counted, plan->ids, API_FIRST_ROWS,
 	                             add_first_delivery, plan->first, err)) {
 		return false;
-	}
-	for (unsigned i = 0; i < DELIVERY_STATES; i++) {
-		bool movable = i != DELIVERY_PENDING && i != DELIVERY_RUNNING;
-		bool taken = movable && (plan->states & 1U << i) != 0;
-		plan->total += counts.states[i];
-		plan->count += taken ? counts.states[i] : 0;
-		plan->skipped += taken ? 0 : counts.states[i];
-	}
-	if ((plan->states & 1U << DELIVERY_DONE) != 0 &&
-	    !json_is_true(json_object_get(context->body, "again"))) {
-		plan->refused = counts.done_at_most_once;
-		plan->count -= plan->refused;
 	}
 	return true;
 }
@@ -281,9 +334,10 @@ make_plan(struct call_context *context, struct plan *plan, struct error *err)
 static json_t *
 describe(const struct plan *plan)
 {
-	return json_pack("{s:b, s:I, s:I, s:I, s:O, s:o}", "dry_run", 1, "count",
+	return json_pack("{s:b, s:I, s:I, s:I, s:I, s:O*, s:O, s:o}", "dry_run", 1, "count",
 	                 (json_int_t)plan->count, "skipped", (json_int_t)plan->skipped, "refused",
-	                 (json_int_t)plan->refused, "first", plan->first, "options",
+	                 (json_int_t)plan->refused, "bodiless", (json_int_t)plan->bodiless,
+	                 "absent", plan->others.absent, "first", plan->first, "options",
 	                 json_of_options(&plan->filter));
 }
 
@@ -309,8 +363,9 @@ execute(struct call_context *context, const struct plan *plan, struct error *err
 					 json_object_get(context->body, "reason")) };
 	bool good = store_change(context->api->store, &change, err);
 	free(query);
-	return good ? json_pack("{s:I, s:I, s:I, s:I, s:I, s:s}", "id", (json_int_t)change.id,
-	                        "total", (json_int_t)plan->total, "count", (json_int_t)plan->count,
+	return good ? json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "id", (json_int_t)change.id,
+	                        "bodiless", (json_int_t)plan->bodiless, "total",
+	                        (json_int_t)plan->total, "count", (json_int_t)plan->count,
 	                        "skipped", (json_int_t)plan->skipped, "refused",
 	                        (json_int_t)plan->refused, "state", "running")
 	            : NULL;
@@ -334,6 +389,7 @@ replays_create(struct call_context *context, struct error *err)
 	}
 	filter_finish(&plan.filter);
 	free(plan.ids);
+	json_decref(plan.others.absent);
 	json_decref(plan.first);
 	return answer;
 }

@@ -110,9 +110,10 @@ stats_show(struct call_context *context, struct error *err)
 	(void)json_object_set_new(stats, "oldest_pending_seconds", age);
 	(void)json_object_set_new(stats, "ledger_imbalance", json_integer(off));
 	(void)json_object_set_new(stats, "handlers", handlers.list);
-	if (context->api->since_ns != 0) {
+	if (context->api->engine != NULL) {
 		(void)json_object_set_new(stats, "retry_tokens",
-		                          json_real((double)context->api->tokens_milli / 1000.0));
+		                          json_real((double)engine_tokens(context->api->engine) /
+		                                    1000.0));
 		(void)json_object_set_new(stats, "commits",
 		                          json_integer(metrics_read(METRIC_COMMITS)));
 		(void)json_object_set_new(stats, "attempts",

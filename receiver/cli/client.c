@@ -12,10 +12,11 @@
 #include <curl/curl.h>
 
 #include "receiver/api/api.h"
+#include "receiver/base/clock.h"
 #include "receiver/base/encoding.h"
 #include "receiver/log/log.h"
 
-#define CLIENT_TIMEOUT_S 60
+#define CLIENT_TIMEOUT_S 90 /* longer than a take may wait */
 #define REPLAY_STEP_NS   (20 * NS_PER_MS)
 
 static const char *
@@ -114,29 +115,60 @@ no_slot(void *context, int64_t handler)
 	return -1;
 }
 
-static bool
-handler_known(void *context, int64_t number)
+static const struct handler *
+handler_numbered(const struct config *config, int64_t number)
 {
-	const struct config *config = context;
 	for (size_t i = 0; i < config->handler_count; i++) {
 		if (config->handlers[i].number == number) {
-			return true;
+			return &config->handlers[i];
 		}
 	}
-	return false;
+	return NULL;
 }
 
 static bool
-handler_takes(void *context, int64_t number, const struct event *event)
+handler_known(void *context, int64_t number)
+{
+	return handler_numbered(context, number) != NULL;
+}
+
+static bool
+handler_takes(void *context, int64_t number, const struct event *event, struct wanted *wanted)
 {
 	const struct config *config = context;
-	for (size_t i = 0; i < config->handler_count; i++) {
-		if (config->handlers[i].number == number) {
-			return handler_wants(&config->handlers[i], event->source, event->type,
-			                     event->body);
-		}
+	const struct handler *handler = handler_numbered(config, number);
+	if (handler == NULL || !handler_wants(handler, event->source, event->type, event->body)) {
+		return false;
 	}
-	return false;
+	*wanted = (struct wanted){ .handler = number,
+		                   .at_most_once = handler->guarantee == GUARANTEE_AT_MOST_ONCE,
+		                   .order_key = handler_order_key(handler, event->body) };
+	return true;
+}
+
+static bool
+handler_holds(void *context, int64_t number)
+{
+	const struct handler *handler = handler_numbered(context, number);
+	return handler != NULL && handler->settings->order_by != NULL &&
+	       handler->settings->on_dead == 1;
+}
+
+static bool
+needs_again(void *context, int64_t number, enum delivery_state state, int64_t first_failed_ns)
+{
+	const struct handler *handler = handler_numbered(context, number);
+	return handler != NULL &&
+	       handler_needs_again(handler, state, first_failed_ns, clock_wall_ns());
+}
+
+static void
+no_pause(void *context, int64_t handler, bool paused, int64_t until_ns)
+{
+	(void)context;
+	(void)handler;
+	(void)paused;
+	(void)until_ns;
 }
 
 static void
@@ -214,6 +246,10 @@ open_writer(struct config *config, struct store **store, struct error *err)
 		                           .take_slot = no_slot,
 		                           .exists = handler_known,
 		                           .wants = handler_takes,
+		                           .holds = handler_holds,
+		                           .needs_again = needs_again,
+		                           .lease_over = return_later,
+		                           .paused = no_pause,
 		                           .due = ignore_due,
 		                           .broken = leave };
 	store_pause_claims(*store);
@@ -253,7 +289,7 @@ ask_here(struct config *config, const char *path, const char *query, const char 
 	}
 	buffer_finish(&answer.body);
 	reader_close(reader);
-	store_close(store);
+	(void)store_close(store);
 }
 
 /* --- both --- */

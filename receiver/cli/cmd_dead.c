@@ -151,8 +151,12 @@ print_plan(const struct invocation *invocation, const json_t *plan, const char *
 		free(error);
 	}
 	if (options != NULL) {
-		(void)printf("exactly these: hooklatch %s %s%s", invocation->command->noun,
-		             invocation->command->verb, options);
+		(void)printf("exactly these: hooklatch %s %s", invocation->command->noun,
+		             invocation->command->verb);
+		if (option(invocation, "config") != NULL) {
+			(void)printf(" -c '%s'", invocation->config_file);
+		}
+		(void)printf("%s", options);
 		for (size_t i = 0; i < invocation->argument_count; i++) {
 			(void)printf(" '%s'", invocation->arguments[i]);
 		}
@@ -180,13 +184,17 @@ static int
 refused_result(const json_t *replay, int64_t moved)
 {
 	int64_t refused = json_integer_value(json_object_get(replay, "refused"));
-	if (refused > 0) {
-		complain(
-			"%lld were refused: done deliveries of at-most-once handlers are replayed with --again alone",
-			(long long)refused);
-		return moved > 0 ? EXIT_PARTLY : EXIT_FAILED;
+	int64_t bodiless = json_integer_value(json_object_get(replay, "bodiless"));
+	if (bodiless > 0) {
+		complain("%lld were refused: their body is not stored any more",
+		         (long long)bodiless);
 	}
-	return EXIT_OK;
+	if (refused > bodiless) {
+		complain(
+			"%lld were refused: what is done by at-most-once and effectively-once handlers, or forgotten by their destination, is replayed with --again alone",
+			(long long)(refused - bodiless));
+	}
+	return refused == 0 ? EXIT_OK : moved > 0 ? EXIT_PARTLY : EXIT_FAILED;
 }
 
 static int
@@ -239,6 +247,33 @@ follow(const struct invocation *invocation, struct config *config, int64_t id)
 	}
 }
 
+/* Says which of the named are not there; the code that it comes to. */
+static int
+absent_result(const json_t *plan, int code)
+{
+	size_t index;
+	json_t *name;
+	json_array_foreach(json_object_get(plan, "absent"), index, name) {
+		char *text = cell_text(name);
+		complain("there is no dead letter %s", text);
+		free(text);
+		code = code == EXIT_OK ? EXIT_PARTLY : code;
+	}
+	return code;
+}
+
+static int
+nothing_result(const json_t *plan)
+{
+	long long skipped = (long long)json_integer_value(json_object_get(plan, "skipped"));
+	if (skipped > 0) {
+		complain("nothing to do: %lld skipped, they are in another state", skipped);
+	} else {
+		complain("nothing matches");
+	}
+	return EXIT_NOTHING;
+}
+
 static int
 start_replay(const struct invocation *invocation, struct config *config, json_t *body)
 {
@@ -248,21 +283,20 @@ start_replay(const struct invocation *invocation, struct config *config, json_t 
 	if (count < 0) {
 		return code;
 	}
+	int named = absent_result(plan, EXIT_OK);
 	if (has_option(invocation, "dry-run")) {
 		print_plan(invocation, plan, "replayed");
 		code = refused_result(plan, count);
 		json_decref(plan);
-		return code == EXIT_OK && count == 0 ? EXIT_NOTHING : code;
+		return code != EXIT_OK ? code : count == 0 ? EXIT_NOTHING : named;
 	}
 	if (count == 0) {
 		code = refused_result(plan, 0);
-		if (code == EXIT_OK) {
-			complain("nothing matches");
-			code = EXIT_NOTHING;
-		}
+		code = code == EXIT_OK ? nothing_result(plan) : code;
 		json_decref(plan);
 		return code;
 	}
+	long long skipped = (long long)json_integer_value(json_object_get(plan, "skipped"));
 	json_decref(plan);
 	if (has_option(invocation, "all") || has_option(invocation, "again")) {
 		code = confirm(invocation, "Replay %lld deliveries?", (long long)count);
@@ -276,9 +310,13 @@ start_replay(const struct invocation *invocation, struct config *config, json_t 
 		return code;
 	}
 	int64_t id = json_integer_value(json_object_get(made, "id"));
+	if (skipped > 0) {
+		say("%lld skipped: they are in another state", skipped);
+	}
 	if (has_option(invocation, "wait")) {
 		json_decref(made);
-		return follow(invocation, config, id);
+		code = follow(invocation, config, id);
+		return code == EXIT_OK ? named : code;
 	}
 	if (has_option(invocation, "json")) {
 		print_json(made);
@@ -287,7 +325,7 @@ start_replay(const struct invocation *invocation, struct config *config, json_t 
 	    (long long)count, (long long)id, (long long)id);
 	code = refused_result(made, count);
 	json_decref(made);
-	return code;
+	return code == EXIT_OK ? named : code;
 }
 
 static int
@@ -342,13 +380,13 @@ move(struct invocation *invocation, const char *path, const char *done, const ch
 	int code = EXIT_USAGE;
 	struct config *config = command_config(invocation, CONFIG_TO_READ);
 	int64_t count = config == NULL ? -1 : count_first(config, path, body, &plan, &code);
+	int named = count < 0 ? EXIT_OK : absent_result(plan, EXIT_OK);
 	if (count == 0) {
-		complain("nothing matches");
-		code = EXIT_NOTHING;
+		code = nothing_result(plan);
 	} else if (count > 0 && has_option(invocation, "dry-run")) {
 		print_plan(invocation, plan, done);
 	} else if (count > 0) {
-		if (count > 1) {
+		if (count > 1 || has_option(invocation, "all")) {
 			code = confirm(invocation, "%lld dead letters will be %s.",
 			               (long long)count, done);
 		}
@@ -362,6 +400,7 @@ move(struct invocation *invocation, const char *path, const char *done, const ch
 			say("%lld %s; %s",
 			    (long long)json_integer_value(json_object_get(answer, "changed")), done,
 			    next);
+			code = named;
 		}
 	}
 	json_decref(plan);

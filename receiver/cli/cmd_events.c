@@ -19,8 +19,9 @@ run_events_list(struct invocation *invocation)
 	return list_command(invocation, "/v1/events", columns, COUNT(columns));
 }
 
-int
-run_events_show(struct invocation *invocation)
+/* One document about "<source>/<event id>". */
+static int
+about_event(struct invocation *invocation, const char *prefix, void (*show)(const json_t *document))
 {
 	if (invocation->argument_count != 1 || strchr(invocation->arguments[0], '/') == NULL) {
 		return usage_error(invocation, "expected one <source>/<event id>");
@@ -32,17 +33,55 @@ run_events_show(struct invocation *invocation)
 	const char *name = invocation->arguments[0];
 	const char *slash = strchr(name, '/');
 	char *source = span_copy((struct span){ name, (size_t)(slash - name) });
-	char *path = client_path("/v1/events/", source, slash + 1);
+	char *path = client_path(prefix, source, slash + 1);
 	json_t *event = NULL;
 	int code = client_call(config, path, NULL, NULL, &event);
 	if (code == EXIT_OK && has_option(invocation, "json")) {
 		print_json(event);
 	} else if (code == EXIT_OK) {
-		show_event(event);
+		show(event);
 	}
 	json_decref(event);
 	free(path);
 	free(source);
 	config_release(config);
 	return code;
+}
+
+int
+run_events_show(struct invocation *invocation)
+{
+	return about_event(invocation, "/v1/events/", show_event);
+}
+
+static void
+show_reasons(const json_t *document)
+{
+	size_t index;
+	size_t number;
+	json_t *delivery;
+	json_t *reason;
+	json_array_foreach(json_object_get(document, "deliveries"), index, delivery) {
+		char *when = cell_text(json_object_get(delivery, "next_attempt_at"));
+		(void)printf("%s  %s%s%s\n",
+		             json_string_value(json_object_get(delivery, "handler")),
+		             json_string_value(json_object_get(delivery, "state")),
+		             when[0] == '\0' ? "" : "  not before ", when);
+		free(when);
+		json_array_foreach(json_object_get(delivery, "reasons"), number, reason) {
+			char *text = cell_text(json_object_get(reason, "message"));
+			(void)printf("  %s: %s\n",
+			             json_string_value(json_object_get(reason, "reason")), text);
+			free(text);
+		}
+	}
+	if (json_array_size(json_object_get(document, "deliveries")) == 0) {
+		(void)puts("unrouted: no handler wanted it when it came");
+	}
+}
+
+int
+run_explain(struct invocation *invocation)
+{
+	return about_event(invocation, "/v1/explain/", show_reasons);
 }

@@ -520,6 +520,10 @@ send_one(const struct invocation *invocation, CURL *curl, const char *url, struc
 	(void)curl_easy_setopt(curl, CURLOPT_HEADERDATA, &word);
 	CURLcode result = curl_easy_perform(curl);
 	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	/* The receiver knows what it took the id from; a body of one's own has its own id. */
+	json_t *document = json_loadb(answer.data == NULL ? "" : answer.data, answer.size, 0, NULL);
+	const char *stored = json_string_value(json_object_get(document, "event_id"));
+	id = stored == NULL ? id : stored;
 	int code = EXIT_OK;
 	if (result != CURLE_OK) {
 		complain("%s: %s", url, curl_easy_strerror(result));
@@ -539,6 +543,7 @@ send_one(const struct invocation *invocation, CURL *curl, const char *url, struc
 		code = status >= 200 && status < 300 ? EXIT_OK : EXIT_FAILED;
 	}
 	curl_slist_free_all(headers);
+	json_decref(document);
 	buffer_finish(&answer);
 	return code;
 }

@@ -41,15 +41,17 @@ list_command(const struct invocation *invocation, const char *path, const struct
 void
 show_text(const json_t *text)
 {
-	const char *at = json_string_value(text);
-	while (at != NULL && *at != '\0') {
-		const char *end = strchrnul(at, '\n');
-		json_t *line = json_stringn_nocheck(at, (size_t)(end - at));
+	const char *data = json_string_value(text);
+	struct span left = { data, data == NULL ? 0 : json_string_length(text) };
+	while (left.size > 0) {
+		const char *feed = memchr(left.data, '\n', left.size);
+		size_t size = feed == NULL ? left.size : (size_t)(feed - left.data);
+		json_t *line = json_stringn_nocheck(left.data, size);
 		char *harmless = cell_text(line);
 		(void)printf("    %s\n", harmless);
 		free(harmless);
 		json_decref(line);
-		at = *end == '\0' ? end : end + 1;
+		left = span_after(left, feed == NULL ? size : size + 1);
 	}
 }
 

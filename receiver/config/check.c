@@ -5,7 +5,8 @@
 
 #include "receiver/base/clock.h"
 #include "receiver/base/glob.h"
-#include "receiver/config/config.h"
+#include "receiver/base/units.h"
+#include "receiver/config/config_priv.h"
 #include "receiver/verify/json_pointer.h"
 
 #define DEFAULT_TOLERANCE_NS (5 * 60 * NS_PER_S)
@@ -20,7 +21,7 @@ check_pointer(struct config *config, const struct node *node, const char *key, c
 	}
 }
 
-static struct place
+struct place
 value_place(const struct node *map, const char *key)
 {
 	const struct node *child = node_child(map, key);
@@ -518,6 +519,40 @@ check_source(struct config *config, size_t index, enum config_purpose purpose)
 	}
 }
 
+static void
+check_retention(struct config *config)
+{
+	struct retention_settings *retention = &config->settings.retention;
+	const struct node *node = node_child(config->root, "retention");
+	bool plain = node != NULL && node->kind == NODE_SCALAR;
+	if (plain ||
+	    (node_child(node, "bodies") == NULL && retention->bodies_ns > retention->dedup_ns)) {
+		retention->bodies_ns = retention->dedup_ns;
+	}
+	if (retention->bodies_ns > retention->dedup_ns) {
+		problems_add(&config->problems, value_place(node, "bodies"),
+		             "bodies: longer than dedup; a body goes with its event at the latest");
+	}
+	for (size_t i = 0; i < config->source_count; i++) {
+		const struct preset *preset = config->sources[i].preset;
+		char text[32];
+		if (preset == NULL || preset->retry_window_ns <= retention->dedup_ns) {
+			continue;
+		}
+		units_duration_text(preset->retry_window_ns, text);
+		struct place place = { 0 };
+		if (node != NULL) {
+			place = value_place(plain ? config->root : node,
+			                    plain ? "retention" : "dedup");
+		}
+		problems_add(
+			&config->problems, place,
+			"retention: dedup is shorter than %s repeats its events (%s): a repeat would be "
+			"processed again",
+			preset->name, text);
+	}
+}
+
 /* On a unix socket every peer is the same: only a proxy's word tells addresses apart. */
 static void
 check_allow_on_unix(struct config *config)
@@ -537,146 +572,11 @@ check_allow_on_unix(struct config *config)
 	}
 }
 
-/* --- handlers --- */
-
-static void
-check_on(struct config *config, const struct handler *handler)
-{
-	struct problems *problems = &config->problems;
-	const struct node *node = node_child(handler->settings->entry.node, "on");
-	if (node == NULL || node->kind != NODE_LIST) {
-		return;
-	}
-	if (node->first == NULL) {
-		problems_add(problems, node->key_place, "on: at least one source/type is needed");
-	}
-	for (const struct node *child = node->first; child != NULL; child = child->next) {
-		size_t slash = 0;
-		while (slash < child->text.size && child->text.data[slash] != '/') {
-			slash++;
-		}
-		struct span source = { child->text.data, slash };
-		if (slash == child->text.size) {
-			problems_add(problems, child->place,
-			             "on: expected source/type, such as github/push or github/*");
-			continue;
-		}
-		if (span_equal(source, SPAN("hooklatch"))) {
-			problems_add(problems, child->place,
-			             "on: the source hooklatch: not in this version");
-			continue;
-		}
-		const char *names[CONFIG_HANDLERS_MOST];
-		size_t count = 0;
-		bool found = false;
-		for (size_t i = 0; i < config->source_count; i++) {
-			found = found || glob_match(source, span_of(config->sources[i].name));
-			if (count + 1 < COUNT(names)) {
-				names[count++] = config->sources[i].name;
-			}
-		}
-		names[count] = NULL;
-		if (!found) {
-			const char *nearest = problems_nearest(source, names);
-			problems_add(problems, child->place,
-			             "on: there is no source \"%.*s\"%s%s%s", SPAN_ARG(source),
-			             nearest == NULL ? "" : "; did you mean \"",
-			             nearest == NULL ? "" : nearest, nearest == NULL ? "" : "\"?");
-		}
-	}
-}
-
-static void
-check_when(struct config *config, const struct handler *handler)
-{
-	const struct node *node = node_child(handler->settings->entry.node, "when");
-	for (const struct node *child = node == NULL ? NULL : node->first; child != NULL;
-	     child = child->next) {
-		if (child->key.size > 0 && child->key.data[0] == '/' &&
-		    !json_pointer_valid(child->key)) {
-			problems_add(
-				&config->problems, child->key_place,
-				"when: a JSON pointer in which \"~\" is neither ~0 nor ~1 (RFC 6901)");
-		}
-	}
-}
-
-static void
-choose_kind(struct config *config, struct handler *handler)
-{
-	const struct node *node = handler->settings->entry.node;
-	size_t offset = 0;
-	size_t found = 0;
-	for (size_t i = 0; handler_kinds[i] != NULL; i++) {
-		const struct handler_kind *kind = handler_kinds[i];
-		if (node_child(node, kind->name) != NULL) {
-			found++;
-			handler->kind = kind;
-			handler->kind_settings = handler->settings->kinds + offset;
-		} else {
-			for (const struct schema_row *row = kind->rows + 1; row->name != NULL;
-			     row++) {
-				if (node_child(node, row->name) != NULL) {
-					problems_add(&config->problems,
-					             node_key_place(node, row->name),
-					             "%s: belongs to %s", row->name, kind->name);
-				}
-			}
-		}
-		offset += (kind->settings_bytes + 15) / 16 * 16;
-	}
-	static const char *const later[] = { "http", "sql", "pull" };
-	for (size_t i = 0; i < COUNT(later); i++) {
-		found += node_child(node, later[i]) != NULL
-		                 ? 1
-		                 : 0; /* told by the reader: not in this version */
-	}
-	if (found != 1) {
-		problems_add(&config->problems, node->key_place,
-		             "%s: exactly one of exec, http, sql, pull and log is needed",
-		             handler->name);
-		handler->kind = NULL;
-	} else if (handler->kind != NULL) {
-		(void)handler->kind->check(handler->kind_settings, node, &config->problems);
-	}
-}
-
-static void
-check_guarantee(struct config *config, struct handler *handler)
-{
-	struct problems *problems = &config->problems;
-	const struct handler_settings *settings = handler->settings;
-	const struct node *node = settings->entry.node;
-	handler->guarantee = (enum guarantee)settings->guarantee;
-	if (handler->kind != NULL &&
-	    (handler->kind->guarantees & (1U << handler->guarantee)) == 0) {
-		problems_add(
-			problems, value_place(node, "guarantee"),
-			"guarantee: %s cannot keep effectively-once; a destination that deduplicates on the key we send "
-			"(http with destination_deduplicates) or a transaction with the record (sql) can, in a later "
-			"version; at-least-once with an idempotent program comes near",
-			handler->kind->name);
-	}
-	if (handler->guarantee == GUARANTEE_AT_MOST_ONCE) {
-		static const char *const refused[] = { "retry", "retry_budget" };
-		for (size_t i = 0; i < COUNT(refused); i++) {
-			if (node_child(node, refused[i]) != NULL) {
-				problems_add(problems, node_key_place(node, refused[i]),
-				             "%s: an at-most-once handler is never tried again",
-				             refused[i]);
-			}
-		}
-	}
-	if (handler->guarantee != GUARANTEE_AT_LEAST_ONCE && settings->why == NULL) {
-		problems_warn(problems, value_place(node, "guarantee"),
-		              "%s: say `why:` this guarantee is right", handler->name);
-	}
-}
-
 void
 config_check(struct config *config, enum config_purpose purpose)
 {
 	struct settings *settings = &config->settings;
+	config->problems.reading = purpose == CONFIG_TO_READ;
 	check_service(config, purpose);
 	config->source_count = settings->sources.count;
 	config->sources =
@@ -689,6 +589,7 @@ config_check(struct config *config, enum config_purpose purpose)
 	for (size_t i = 0; i < config->source_count; i++) {
 		check_source(config, i, purpose);
 	}
+	check_retention(config);
 	check_allow_on_unix(config);
 	config->handler_count = settings->handlers.count;
 	if (config->handler_count > CONFIG_HANDLERS_MOST) {
@@ -700,12 +601,23 @@ config_check(struct config *config, enum config_purpose purpose)
 		arena_take(&config->arena, (config->handler_count + 1) * sizeof(*config->handlers));
 	struct handler_settings *handlers = settings->handlers.items;
 	for (size_t i = 0; i < config->handler_count; i++) {
-		struct handler *handler = &config->handlers[i];
-		handler->name = handlers[i].entry.name;
-		handler->settings = &handlers[i];
-		check_on(config, handler);
-		check_when(config, handler);
-		choose_kind(config, handler);
-		check_guarantee(config, handler);
+		config->handlers[i].name = handlers[i].entry.name;
+		config->handlers[i].settings = &handlers[i];
+		choose_kind(config, &config->handlers[i], &handlers[i]);
 	}
+	const char **setups = memory_need((config->handler_count + 1) * sizeof(*setups));
+	size_t count = 0;
+	for (size_t i = 0; i < config->handler_count; i++) {
+		const struct handler *handler = &config->handlers[i];
+		const char *setup = handler->kind == NULL || handler->kind->setup == NULL
+		                            ? NULL
+		                            : handler->kind->setup(handler->kind_settings);
+		if (setup != NULL) {
+			setups[count++] = setup;
+		}
+	}
+	for (size_t i = 0; i < config->handler_count; i++) {
+		check_handler(config, &config->handlers[i], setups, purpose);
+	}
+	free(setups);
 }

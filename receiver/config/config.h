@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "receiver/model/delivery.h"
 #include "receiver/net/net.h"
 #include "receiver/verify/presets.h"
 #include "receiver/verify/secret.h"
@@ -14,8 +15,8 @@
 
 #define CONFIG_ADMIN_UNIX    "hooklatch.sock" /* unless another is written */
 #define CONFIG_HANDLERS_MOST 1024
-#define HANDLER_ROWS_MOST    40
-#define HANDLER_KINDS_BYTES  512
+#define HANDLER_ROWS_MOST    60
+#define HANDLER_KINDS_BYTES  4096
 
 /* --- as written: structs that rows.c reads into --- */
 
@@ -129,6 +130,19 @@ struct budget_settings {
 	int64_t burst;
 };
 
+struct breaker_settings {
+	struct schema_entry entry;
+	int64_t failures;
+	int64_t cooldown_ns;
+	int64_t max_cooldown_ns;
+};
+
+struct retention_settings {
+	struct schema_entry entry;
+	int64_t dedup_ns;
+	int64_t bodies_ns;
+};
+
 struct handler_settings {
 	struct schema_entry entry;
 	struct schema_list on;   /* texts */
@@ -139,6 +153,9 @@ struct handler_settings {
 	int64_t concurrency;
 	struct retry_settings retry;
 	struct budget_settings retry_budget;
+	const char *order_by;
+	int on_dead; /* 0 skip, 1 hold */
+	struct breaker_settings breaker;
 	_Alignas(16) char kinds[HANDLER_KINDS_BYTES]; /* what the kinds' rows are read into */
 };
 
@@ -151,6 +168,7 @@ struct settings {
 	struct log_settings_row log;
 	struct limits_settings limits;
 	struct budget_settings retry_budget;
+	struct retention_settings retention;
 	int64_t drain_ns;
 	struct schema_list sources;
 	struct schema_list handlers;
@@ -176,6 +194,7 @@ struct handler {
 	const struct handler_kind *kind;
 	const void *kind_settings;
 	enum guarantee guarantee;
+	int64_t timeout_ns;
 	int64_t number; /* in the store; 0 until config_number_handlers */
 };
 
@@ -226,6 +245,21 @@ char *config_path(const struct config *config, const char *path);
 /* Whether the handler wants the event: `on` and all of `when`. */
 bool handler_wants(const struct handler *handler, struct span source, struct span type,
                    struct span body);
+
+/* Whether its done deliveries are replayed with --again alone; and those that ended otherwise, when their first failed try
+ * is older than the horizon (wall time; 0: however old it is): the destination has forgotten their key. */
+bool handler_guarded(const struct handler *handler);
+int64_t handler_replay_horizon(const struct handler *handler, int64_t now_ns);
+/* Both for one delivery; first_failed_ns 0: no try failed. */
+bool handler_needs_again(const struct handler *handler, enum delivery_state state,
+                         int64_t first_failed_ns, int64_t now_ns);
+/* Whether a consumer takes its deliveries: it has no try of its own. */
+bool handler_consumed(const struct handler *handler);
+/* Whether the handler wants one of our own happenings: only where its `on` names it in full. An empty body: whatever its
+ * `when` says. */
+bool handler_wants_own(const struct handler *handler, struct span type, struct span body);
+/* The value that orders the event for this handler; NULL: no order. The caller frees it. */
+char *handler_order_key(const struct handler *handler, struct span body);
 
 /* Whether a type is one of those that a glob of `types` or `on` means. */
 bool type_matches(struct span glob, struct span type);

@@ -101,6 +101,22 @@ add_to_source(struct config *config, const struct source *source, struct node *n
 	}
 }
 
+/* What the kind of a handler brings instead of the common defaults. */
+static void
+add_to_handler(struct config *config, const struct handler *handler)
+{
+	static const char *const guarantees[] = { "at-least-once", "at-most-once",
+		                                  "effectively-once" };
+	struct node *node = (struct node *)(uintptr_t)handler->settings->entry.node;
+	struct adder adder = { &config->arena, handler->kind->name };
+	if (node_child(node, "guarantee") == NULL && handler->kind->guarantee != 0) {
+		add_text(&adder, node, "guarantee", guarantees[handler->guarantee]);
+	}
+	if (node_child(node, "timeout") == NULL && handler->kind->timeout != NULL) {
+		add_text(&adder, node, "timeout", handler->kind->timeout);
+	}
+}
+
 void
 config_make_effective(struct config *config)
 {
@@ -119,6 +135,9 @@ config_make_effective(struct config *config)
 		struct node *entry =
 			add(&adder, add(&adder, root, NODE_LIST, "admin"), NODE_MAP, "");
 		add_text(&adder, entry, "unix", CONFIG_ADMIN_UNIX);
+	}
+	for (size_t i = 0; i < config->handler_count; i++) {
+		add_to_handler(config, &config->handlers[i]);
 	}
 	for (size_t i = 0; i < config->source_count; i++) {
 		const struct node *node = config->sources[i].settings->entry.node;

@@ -18,6 +18,7 @@ static const char *const units[] = { "seconds", "milliseconds", "rfc3339", NULL 
 static const char *const generated_words[] = { "", "generated", NULL };
 static const char *const guarantees[] = { "at-least-once", "at-most-once", "effectively-once",
 	                                  NULL };
+static const char *const on_dead_words[] = { "skip", "hold", NULL };
 static const char *const jitters[] = { "full", "none", NULL };
 static const char *const formats[] = { "json", "text", NULL };
 static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
@@ -488,6 +489,55 @@ static const struct schema_row handler_budget_rows[] = {
 	END_OF_ROWS,
 };
 
+static const struct schema_row breaker_rows[] = {
+	{ .name = "failures",
+	  .kind = SCHEMA_INTEGER,
+	  FIELD(breaker_settings, failures),
+	  .fallback = "5",
+	  .least = "1",
+	  .most = "1000000",
+	  .reload = true,
+	  .text = "Failed tries in a row that open it: timeouts, crashes, failures of transport, 401, 403, 404, 408, 425, 429, 5xx." },
+	{ .name = "cooldown",
+	  .kind = SCHEMA_DURATION,
+	  FIELD(breaker_settings, cooldown_ns),
+	  .fallback = "30s",
+	  .least = "10ms",
+	  .most = "1d",
+	  .reload = true,
+	  .text = "How long it stays open before one probe is made; each failed probe doubles it." },
+	{ .name = "max_cooldown",
+	  .kind = SCHEMA_DURATION,
+	  FIELD(breaker_settings, max_cooldown_ns),
+	  .fallback = "10m",
+	  .least = "10ms",
+	  .most = "7d",
+	  .reload = true,
+	  .text = "The longest it stays open." },
+	END_OF_ROWS,
+};
+
+static const struct schema_row retention_rows[] = {
+	{ .name = "dedup",
+	  .kind = SCHEMA_DURATION,
+	  FIELD(retention_settings, dedup_ns),
+	  .fallback = "45d",
+	  .least = "1s",
+	  .most = "3650d",
+	  .reload = true,
+	  .text = "How long an event is known: then its row and its key go, and a repeat would be new. Not shorter than a provider "
+	          "repeats." },
+	{ .name = "bodies",
+	  .kind = SCHEMA_DURATION,
+	  FIELD(retention_settings, bodies_ns),
+	  .fallback = "14d",
+	  .least = "1s",
+	  .most = "3650d",
+	  .reload = true,
+	  .text = "How long its body and headers are kept." },
+	END_OF_ROWS,
+};
+
 /* What every handler has; the kinds' own rows are put behind them. */
 static const struct schema_row handler_common_rows[] = {
 	{ .name = "on",
@@ -544,15 +594,29 @@ static const struct schema_row handler_common_rows[] = {
 	  .size = sizeof(struct budget_settings),
 	  .reload = true,
 	  .text = "A budget of this handler's own for tries after the first, beside the one over all handlers." },
-	{ .name = "order_by", .kind = SCHEMA_TEXT, .later = true },
-	{ .name = "on_dead", .kind = SCHEMA_TEXT, .later = true },
-	{ .name = "breaker", .kind = SCHEMA_TEXT, .later = true },
-	{ .name = "http", .kind = SCHEMA_TEXT, .later = true },
-	{ .name = "retry_on", .kind = SCHEMA_TEXT, .later = true },
-	{ .name = "destination_deduplicates", .kind = SCHEMA_TEXT, .later = true },
-	{ .name = "sql", .kind = SCHEMA_TEXT, .later = true },
-	{ .name = "setup", .kind = SCHEMA_TEXT, .later = true },
-	{ .name = "pull", .kind = SCHEMA_TEXT, .later = true },
+	{ .name = "order_by",
+	  .kind = SCHEMA_TEXT,
+	  FIELD(handler_settings, order_by),
+	  .reload = true,
+	  .text = "A JSON pointer into the body: one at a time, in the order of arrival, for each value; others in parallel. An event "
+	          "without such a value has no order." },
+	{ .name = "on_dead",
+	  .kind = SCHEMA_WORD,
+	  FIELD(handler_settings, on_dead),
+	  .words = on_dead_words,
+	  .fallback = "skip",
+	  .reload = true,
+	  .text = "With order_by, what a dead one does to those behind it. skip: they go on. hold: they wait for a replay or a "
+	          "discard." },
+	{ .name = "breaker",
+	  .kind = SCHEMA_MAP,
+	  .off = true,
+	  FIELD(handler_settings, breaker),
+	  .rows = breaker_rows,
+	  .size = sizeof(struct breaker_settings),
+	  .reload = true,
+	  .text = "After some failed tries in a row that say something about the destination nothing is tried for a while; nothing is "
+	          "lost, no attempt is used up." },
 };
 
 static struct schema_row handler_rows[HANDLER_ROWS_MOST];
@@ -575,7 +639,15 @@ static const struct schema_row top_rows[] = {
 	  FIELD(settings, store),
 	  .fallback = "sqlite:hooklatch.db",
 	  .text = "The database: sqlite: and a path. The lock file lies beside it." },
-	{ .name = "retention", .kind = SCHEMA_TEXT, .later = true },
+	{ .name = "retention",
+	  .kind = SCHEMA_MAP,
+	  .scalar = "dedup",
+	  FIELD(settings, retention),
+	  .rows = retention_rows,
+	  .size = sizeof(struct retention_settings),
+	  .reload = true,
+	  .text = "How long events are kept, from their arrival; a plain duration means both. An event with a delivery that is "
+	          "pending, running or dead stays." },
 	{ .name = "workers",
 	  .kind = SCHEMA_INTEGER,
 	  FIELD(settings, workers),

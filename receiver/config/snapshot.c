@@ -1,5 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -107,6 +109,19 @@ config_release(struct config *config)
 	for (size_t i = 0; i < config->source_count; i++) {
 		secrets_finish(&config->sources[i].secrets);
 	}
+	for (size_t i = 0; i < config->handler_count; i++) {
+		const struct handler *handler = &config->handlers[i];
+		/* The settings lie in the arena: this config's own. */
+		void *settings = (void *)(uintptr_t)handler->kind_settings;
+		struct handler_secret *secret =
+			handler->kind == NULL || handler->kind->secret == NULL
+				? NULL
+				: handler->kind->secret(settings);
+		if (secret != NULL && secret->key != NULL) {
+			memory_wipe(secret->key, secret->size);
+			free(secret->key);
+		}
+	}
 	arena_finish(&config->arena);
 	free(config->file);
 	free(config->directory);
@@ -212,12 +227,98 @@ any_route(struct schema_list routes, struct span source, struct span type)
 }
 
 bool
+handler_consumed(const struct handler *handler)
+{
+	return handler->kind->run == NULL && handler->kind->commit == NULL;
+}
+
+#define ORDER_KEY_MOST_BYTES 256 /* of a longer value its checksum is taken */
+
+char *
+handler_order_key(const struct handler *handler, struct span body)
+{
+	struct json_slice slice;
+	const char *pointer = handler->settings->order_by;
+	if (pointer == NULL || json_pointer_find(body, span_of(pointer), &slice) != JSON_FOUND ||
+	    slice.kind == JSON_OBJECT || slice.kind == JSON_ARRAY ||
+	    span_equal(slice.raw, SPAN("null"))) {
+		return NULL;
+	}
+	struct buffer text;
+	buffer_init(&text, slice.raw.size + 1);
+	char *key = NULL;
+	if (json_slice_text(slice, &text) && memchr(text.data, '\0', text.size) == NULL) {
+		if (text.size > ORDER_KEY_MOST_BYTES) {
+			struct event_hash hash = event_hash_of(buffer_view(&text));
+			char name[48];
+			(void)snprintf(name, sizeof(name), "xxh3:%016" PRIx64 "%016" PRIx64,
+			               hash.high, hash.low);
+			key = memory_text(name);
+		} else {
+			key = span_copy(buffer_view(&text));
+		}
+	}
+	buffer_finish(&text);
+	return key;
+}
+
+static bool
+conditions_hold(const struct handler *handler, struct span body)
+{
+	const struct schema_globs *conditions = handler->settings->when.items;
+	bool hold = true;
+	for (size_t i = 0; hold && i < handler->settings->when.count; i++) {
+		hold = condition_holds(&conditions[i], body);
+	}
+	return hold;
+}
+
+bool
+handler_wants_own(const struct handler *handler, struct span type, struct span body)
+{
+	const char *const *texts = handler->settings->on.items;
+	for (size_t i = 0; i < handler->settings->on.count; i++) {
+		struct span route = span_of(texts[i]);
+		struct span own = SPAN("hooklatch/");
+		if (span_starts(route, own) && span_equal(span_after(route, own.size), type)) {
+			return body.size == 0 || conditions_hold(handler, body);
+		}
+	}
+	return false;
+}
+
+bool
 handler_wants(const struct handler *handler, struct span source, struct span type, struct span body)
 {
-	bool wanted = any_route(handler->settings->on, source, type);
-	const struct schema_globs *conditions = handler->settings->when.items;
-	for (size_t i = 0; wanted && i < handler->settings->when.count; i++) {
-		wanted = condition_holds(&conditions[i], body);
+	if (span_equal(source, SPAN("hooklatch"))) { /* no glob means our own */
+		return handler_wants_own(handler, type, body);
 	}
-	return wanted;
+	return any_route(handler->settings->on, source, type) && conditions_hold(handler, body);
+}
+
+bool
+handler_guarded(const struct handler *handler)
+{
+	return handler->guarantee != GUARANTEE_AT_LEAST_ONCE;
+}
+
+int64_t
+handler_replay_horizon(const struct handler *handler, int64_t now_ns)
+{
+	if (handler->guarantee != GUARANTEE_EFFECTIVELY_ONCE ||
+	    handler->kind->deduplicates == NULL) {
+		return 0;
+	}
+	int64_t known_ns = handler->kind->deduplicates(handler->kind_settings);
+	return known_ns == DEDUPLICATES_FOR_EVER ? 0 : now_ns - known_ns;
+}
+
+bool
+handler_needs_again(const struct handler *handler, enum delivery_state state,
+                    int64_t first_failed_ns, int64_t now_ns)
+{
+	if (state == DELIVERY_DONE) {
+		return handler_guarded(handler);
+	}
+	return first_failed_ns != 0 && first_failed_ns < handler_replay_horizon(handler, now_ns);
 }

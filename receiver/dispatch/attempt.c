@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "receiver/base/clock.h"
+#include "receiver/dispatch/schedule.h"
 #include "receiver/log/log.h"
 #include "receiver/metrics/metrics.h"
 
@@ -39,7 +40,8 @@ copy_bytes(const char *data, size_t size)
 }
 
 static void
-plan_again(const struct call *call, struct result_intent *result, struct random *random)
+plan_again(const struct call *call, int64_t retry_after_ns, struct result_intent *result,
+           struct random *random)
 {
 	struct backoff backoff = backoff_of(call->handler);
 	int64_t since =
@@ -53,7 +55,9 @@ plan_again(const struct call *call, struct result_intent *result, struct random 
 		result->reason = "give_up_after";
 	} else {
 		result->move = MOVE_AGAIN;
-		result->due_ns = clock_wall_ns() + backoff_wait(&backoff, call->attempts, random);
+		int64_t wait = backoff_wait(&backoff, call->attempts, random);
+		int64_t asked = retry_after_ns < backoff.max_ns ? retry_after_ns : backoff.max_ns;
+		result->due_ns = clock_wall_ns() + (asked > wait ? asked : wait);
 	}
 }
 
@@ -63,7 +67,7 @@ plan(const struct call *call, const struct outcome *outcome, struct result_inten
 {
 	switch (outcome->kind) {
 	case OUTCOME_DONE: result->move = MOVE_DONE; return;
-	case OUTCOME_RETRY: plan_again(call, result, random); return;
+	case OUTCOME_RETRY: plan_again(call, outcome->retry_after_ns, result, random); return;
 	case OUTCOME_DEAD:
 		result->move = MOVE_DEAD;
 		result->reason = "refused";
@@ -75,49 +79,77 @@ plan(const struct call *call, const struct outcome *outcome, struct result_inten
 	}
 }
 
-struct result_intent *
-attempt_run(struct call *call, const struct attempt_stop *stop, struct random *random)
+struct attempt
+attempt_of(const struct call *call, const struct attempt_stop *stop)
 {
-	const struct handler *handler = call->handler;
-	struct attempt attempt = { .event = call->event,
-		                   .handler = handler->name,
-		                   .settings = handler->kind_settings,
-		                   .number = call->attempts,
-		                   .timeout_ns = handler->settings->timeout_ns,
-		                   .directory = call->config->directory,
-		                   .scratch = call->config->scratch_path,
-		                   .stop = stop };
-	struct outcome outcome = { .kind = OUTCOME_DONE };
+	return (struct attempt){ .event = call->event,
+		                 .handler = call->handler->name,
+		                 .settings = call->handler->kind_settings,
+		                 .number = call->attempts,
+		                 .key_round = call->key_round,
+		                 .timeout_ns = call->handler->timeout_ns,
+		                 .directory = call->config->directory,
+		                 .scratch = call->config->scratch_path,
+		                 .stop = stop };
+}
+
+static int
+news_of(enum outcome_about about)
+{
+	switch (about) {
+	case ABOUT_NOTHING: return NEWS_NOTHING;
+	case ABOUT_FAILURE: return NEWS_FAILURE;
+	case ABOUT_SUCCESS: return NEWS_SUCCESS;
+	}
+	return NEWS_NOTHING;
+}
+
+struct result_intent *
+attempt_result(struct call *call, const struct outcome *outcome, int64_t started_ns,
+               int64_t duration_ns, struct random *random)
+{
 	struct result_intent *result = memory_need(sizeof(*result));
-	int64_t started_ns = clock_boot_ns();
-	result->intent.kind = INTENT_RESULT;
-	result->started_ns = clock_wall_ns();
 	metrics_add(METRIC_ATTEMPTS, 1);
-	handler->kind->run(&attempt, &outcome);
-	result->duration_ns = clock_boot_ns() - started_ns;
+	result->intent.kind = INTENT_RESULT;
+	result->started_ns = started_ns;
+	result->duration_ns = duration_ns;
 	result->key = call->key;
 	result->round = call->round;
 	result->attempts = call->attempts;
 	result->retried = call->attempts > 1 || call->round > 0;
+	result->ordered = call->ordered;
 	result->ran_ns = call->ran_base_ns + clock_boot_ns();
-	result->slot = call->slot;
-	result->error_type = outcome.kind == OUTCOME_DONE ? NULL : outcome.error_type;
-	result->error = outcome.kind == OUTCOME_DONE ? NULL : memory_text(outcome.error);
-	result->at_most_once = handler->guarantee == GUARANTEE_AT_MOST_ONCE;
-	if (outcome.output_size > 0) {
-		result->output = copy_bytes(outcome.output, outcome.output_size);
-		result->output_size = outcome.output_size;
+	result->http_status = outcome->http_status;
+	result->news = news_of(outcome->about);
+	result->error_type = outcome->kind == OUTCOME_DONE ? NULL : outcome->error_type;
+	result->error = outcome->kind == OUTCOME_DONE ? NULL : memory_text(outcome->error);
+	result->at_most_once = call->handler->guarantee == GUARANTEE_AT_MOST_ONCE;
+	if (outcome->output_size > 0) {
+		result->output = copy_bytes(outcome->output, outcome->output_size);
+		result->output_size = outcome->output_size;
 	}
 	if (result->at_most_once) {
+		result->unknown = outcome->kind == OUTCOME_GIVE_BACK;
 		result->move =
 			MOVE_DONE; /* it was recorded before the try: only the outcome is left to tell */
 	} else {
-		plan(call, &outcome, result, random);
+		plan(call, outcome, result, random);
 	}
 	result->event = call->event;
 	call->event = NULL;
 	call_free(call);
 	return result;
+}
+
+struct result_intent *
+attempt_run(struct call *call, const struct attempt_stop *stop, struct random *random)
+{
+	struct attempt attempt = attempt_of(call, stop);
+	struct outcome outcome = { .kind = OUTCOME_DONE };
+	int64_t started_ns = clock_wall_ns();
+	int64_t begun_ns = clock_boot_ns();
+	call->handler->kind->run(&attempt, &outcome);
+	return attempt_result(call, &outcome, started_ns, clock_boot_ns() - begun_ns, random);
 }
 
 static void
@@ -132,6 +164,9 @@ log_identity(struct log_line *line, const struct result_intent *result, const ch
 	log_number(line, "sequence", event->seq);
 	log_number(line, "attempt", result->attempts);
 	log_number(line, "duration_ms", result->duration_ns / NS_PER_MS);
+	if (result->http_status != 0) {
+		log_number(line, "http_status", result->http_status);
+	}
 	if (result->error_type != NULL) {
 		log_text(line, "error_type", span_of(result->error_type));
 		log_text(line, "error", span_of(result->error));

@@ -14,8 +14,10 @@ struct call {
 	struct config *config; /* the call's own reference */
 	const struct handler *handler;
 	int slot;
+	bool ordered;
 	int64_t attempts;
 	int64_t round;
+	int64_t key_round;           /* see handler.h */
 	int64_t first_failed_ran_ns; /* -1: no try has failed yet */
 	int64_t ran_base_ns;         /* the handler's clock is this plus boot time */
 };
@@ -23,6 +25,12 @@ struct call {
 /* Runs it; the call is freed. The result takes over the event. */
 struct result_intent *attempt_run(struct call *call, const struct attempt_stop *stop,
                                   struct random *random);
+/* What a kind sees of a call. */
+struct attempt attempt_of(const struct call *call, const struct attempt_stop *stop);
+/* The result of a call that was made elsewhere: the call is freed. Times are wall time, ns. */
+struct result_intent *attempt_result(struct call *call, const struct outcome *outcome,
+                                     int64_t started_ns, int64_t duration_ns,
+                                     struct random *random);
 void call_free(struct call *call); /* one that was not run */
 
 struct backoff backoff_of(const struct handler *handler);

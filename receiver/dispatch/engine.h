@@ -8,6 +8,7 @@
 #define HOOKLATCH_DISPATCH_ENGINE_H
 
 #include "receiver/config/config.h"
+#include "receiver/dispatch/schedule.h"
 #include "receiver/store/store.h"
 
 extern struct thread_role dispatch_thread;
@@ -24,11 +25,27 @@ void engine_listen(struct engine *engine, struct store_listener *listener);
 /* No new calls from now on. */
 void engine_stop_claiming(struct engine *engine);
 int64_t engine_running(const struct engine *engine); /* calls that wait or run */
+int64_t engine_calls(
+	const struct engine *engine); /* of them: on workers; the others wait for the store */
 void engine_end_handlers(struct engine *engine, bool at_once);
 void engine_stop(struct engine *engine);    /* ends its threads; before the store is closed */
 void engine_destroy(struct engine *engine); /* after the store is closed; takes NULL */
 
-/* The global budget's tokens, in thousandths. Any thread; a little old. */
+/* On main, once the store's thread runs: the handlers' setups that are new, and order keys that a reload or a crash left
+ * with nobody free. `old` NULL: a start. */
+bool engine_run_setups(struct engine *engine, const struct config *old, const struct config *fresh,
+                       struct error *err) MUST_CHECK;
+bool engine_settle_orders(struct engine *engine, const struct config *old,
+                          const struct config *fresh, struct error *err) MUST_CHECK;
+/* Called on the store thread when something of a handler may have become due. Before engine_start(). */
+void engine_set_consumable(struct engine *engine,
+                           void (*consumable)(void *context, int64_t handler), void *context);
+
+/* Any thread; a little old. Tokens are thousandths. */
 int64_t engine_tokens(const struct engine *engine);
+int64_t engine_shared_free(const struct engine *engine);
+bool engine_view(const struct engine *engine, int64_t handler, struct line_view *view);
+/* The handler's clock, over all lives. */
+int64_t engine_ran_ns(const struct engine *engine, int64_t handler);
 
 #endif

@@ -200,6 +200,7 @@ window_asked(struct window *window)
 void
 window_fetched(struct window *window, bool whole, int64_t last_ns)
 {
+	window->failed = false;
 	int64_t rest_ns = whole ? INT64_MAX : last_ns;
 	window->fetching = false;
 	window->disk_ns = rest_ns < window->marked_ns ? rest_ns : window->marked_ns;
@@ -209,6 +210,7 @@ void
 window_fetch_failed(struct window *window, int64_t again_ns)
 {
 	window->fetching = false;
+	window->failed = true;
 	window->disk_ns = again_ns;
 }
 

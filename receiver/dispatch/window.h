@@ -22,6 +22,7 @@ struct window {
 	int64_t disk_ns;   /* nothing outside is due earlier; INT64_MAX: nothing is outside */
 	int64_t marked_ns; /* the earliest that was left outside since the last fetch was asked for */
 	bool fetching;
+	bool failed; /* the last fetch: what is outside is unknown */
 };
 
 void window_init(struct window *window); /* everything may be on disk */

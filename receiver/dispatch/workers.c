@@ -8,14 +8,22 @@
 
 #define WORKER_IDLE_MOST 4 /* idle threads that are kept */
 
+struct worker {
+	struct workers *workers;
+	pthread_t thread; /* its own word, once it is over */
+};
+
 struct workers {
 	struct store *store;
+	void (*ended)(void *context, struct delivery_key key, int slot, int news);
+	void *context;
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	pthread_cond_t gone;
 	struct call *first;
 	struct call **last;
 	size_t threads;
+	struct worker *over; /* the latest whose thread ends by itself, and is to be joined */
 	size_t idle;
 	size_t waiting; /* calls in the list */
 	bool ending;
@@ -23,9 +31,19 @@ struct workers {
 	struct attempt_stop stop;
 };
 
-static struct call *
-next_call(struct workers *workers)
+static void
+join(struct worker *worker)
 {
+	if (worker != NULL) {
+		(void)pthread_join(worker->thread, NULL);
+		free(worker);
+	}
+}
+
+static struct call *
+next_call(struct workers *workers, struct worker *worker)
+{
+	struct worker *before = NULL;
 	(void)pthread_mutex_lock(&workers->lock);
 	workers->idle++;
 	while (workers->first == NULL && !workers->ending && workers->idle <= WORKER_IDLE_MOST) {
@@ -41,9 +59,13 @@ next_call(struct workers *workers)
 		workers->waiting--;
 	} else {
 		workers->threads--;
+		worker->thread = pthread_self();
+		before = workers->over; /* each that ends joins the one that ended before it */
+		workers->over = worker;
 		(void)pthread_cond_signal(&workers->gone);
 	}
 	(void)pthread_mutex_unlock(&workers->lock);
+	join(before);
 	return call;
 }
 
@@ -51,27 +73,33 @@ static void
 worker_run(void *context)
 {
 	thread_is(&worker_thread);
-	struct workers *workers = context;
+	struct worker *worker = context;
+	struct workers *workers = worker->workers;
 	struct random random;
 	random_seed_system(&random);
 	struct call *call;
-	(void)pthread_detach(pthread_self());
 	for (;;) {
-		call = next_call(workers);
+		call = next_call(workers, worker);
 		if (call == NULL) {
-			return; /* workers may be freed from now on */
+			return; /* what the thread keeps for itself is freed now, before somebody has joined it */
 		}
+		int slot = call->slot;
 		struct result_intent *result = attempt_run(call, &workers->stop, &random);
+		workers->ended(workers->context, result->key, slot, result->news);
 		store_submit(workers->store, &result->intent);
 		(void)atomic_fetch_sub(&workers->running, 1);
 	}
 }
 
 bool
-workers_create(struct workers **ret, struct store *store, struct error *err)
+workers_create(struct workers **ret, struct store *store,
+               void (*ended)(void *context, struct delivery_key key, int slot, int news),
+               void *context, struct error *err)
 {
 	struct workers *workers = memory_need(sizeof(*workers));
 	workers->store = store;
+	workers->ended = ended;
+	workers->context = context;
 	(void)pthread_mutex_init(&workers->lock, NULL);
 	(void)pthread_cond_init(&workers->work, NULL);
 	(void)pthread_cond_init(&workers->gone, NULL);
@@ -106,7 +134,10 @@ workers_push(struct workers *workers, struct call *call)
 	if (start) {
 		pthread_t thread;
 		struct error err;
-		if (!thread_start(&thread, &worker_thread, worker_run, workers, &err)) {
+		struct worker *worker = memory_need(sizeof(*worker));
+		worker->workers = workers;
+		if (!thread_start(&thread, &worker_thread, worker_run, worker, &err)) {
+			free(worker);
 			(void)pthread_mutex_lock(&workers->lock);
 			workers->threads--;
 			bool hopeless = workers->threads == 0;
@@ -144,7 +175,9 @@ workers_destroy(struct workers *workers)
 	while (workers->threads > 0) {
 		(void)pthread_cond_wait(&workers->gone, &workers->lock);
 	}
+	struct worker *over = workers->over;
 	(void)pthread_mutex_unlock(&workers->lock);
+	join(over);
 	(void)pthread_mutex_destroy(&workers->lock);
 	(void)pthread_cond_destroy(&workers->work);
 	(void)pthread_cond_destroy(&workers->gone);

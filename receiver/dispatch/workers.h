@@ -7,7 +7,10 @@
 
 struct workers;
 
-bool workers_create(struct workers **ret, struct store *store, struct error *err) MUST_CHECK;
+/* `ended` is called on the worker when a call is over, before its result is on its way: its slot is free. */
+bool workers_create(struct workers **ret, struct store *store,
+                    void (*ended)(void *context, struct delivery_key key, int slot, int news),
+                    void *context, struct error *err) MUST_CHECK;
 /* Takes the call. When no thread can be started the call waits for one that becomes free. */
 void workers_push(struct workers *workers, struct call *call);
 int64_t workers_running(const struct workers *workers); /* calls that wait or run */

@@ -23,7 +23,7 @@ json_body(const struct answer *answer, struct buffer *out)
 	buffer_format(out, "{\"result\":\"%s\"", row->word);
 	if (answer->event != NULL) {
 		json_member(out, "event_id", answer->event->id);
-		if (answer->event->seq > 0) {
+		if (answer->event->seq > 0 && answer->result < RESULT_FIRST_REFUSAL) {
 			buffer_format(out, ",\"sequence\":%" PRId64, answer->event->seq);
 		}
 	}

@@ -29,6 +29,7 @@ struct request {
 	struct verify_request verify;
 	struct verification verification;
 	bool verifying;
+	bool streaming;       /* its body is hashed as it comes */
 	enum verdict verdict; /* of the head */
 	bool submitted;       /* the store has its event */
 	size_t reserved;      /* bytes of the memory budget, once the body has left the exchange */
@@ -166,6 +167,7 @@ judge_head(struct intake *intake, struct http_exchange *exchange, struct request
 	request->source = source;
 	request->client = exchange->peer;
 	request->verifying = false;
+	request->streaming = false;
 	request->verdict = VERDICT_GOOD;
 	request->reserved = 0;
 	request->submitted = false;
@@ -216,21 +218,22 @@ on_head(void *context, struct http_exchange *exchange, size_t *limit)
 		                                   .path = exchange->path,
 		                                   .url = span_of(source->settings->public_url),
 		                                   .fields = exchange->fields };
-	/* A small body is verified in one go, when it is there, with the contexts that this thread keeps. */
-	if (large) {
-		request->verifying = true;
-		request->verdict = verification_begin(&request->verification, &source->scheme,
-		                                      &source->secrets, &request->verify,
-		                                      exchange->received_ns, true);
-		if (request->verdict != VERDICT_GOOD &&
-		    exchange->length >= 0) { /* its sender need not send all that */
-			reject(context, exchange, request, verdict_result(request->verdict), NULL);
-			return HTTP_ANSWERED;
-		}
+	request->verifying = true;
+	request->verdict =
+		verification_head(&request->verification, &source->scheme, &source->secrets,
+	                          &request->verify, exchange->received_ns);
+	if (request->verdict != VERDICT_GOOD && exchange->length >= 0) { /* nobody needs its body */
+		reject(context, exchange, request, verdict_result(request->verdict), NULL);
+		return HTTP_ANSWERED;
+	}
+	/* A small body is hashed in one go, when it is there, with the contexts that this thread keeps. */
+	request->streaming = large && request->verdict == VERDICT_GOOD;
+	if (request->streaming) {
+		verification_secrets(&request->verification, true);
 	}
 	*limit = source->body_limit;
 	exchange->patience_ns = source->patience_ns;
-	exchange->streaming = large;
+	exchange->streaming = request->streaming;
 	exchange->data = request;
 	return HTTP_READ_BODY;
 }
@@ -240,9 +243,7 @@ on_piece(void *context, struct http_exchange *exchange, struct span piece)
 {
 	(void)context;
 	struct request *request = exchange->data;
-	if (request->verdict == VERDICT_GOOD) {
-		verification_feed(&request->verification, piece);
-	}
+	verification_feed(&request->verification, piece);
 }
 
 /* --- the whole request --- */
@@ -252,20 +253,13 @@ verify(struct request *request)
 {
 	struct http_exchange *exchange = request->exchange;
 	struct span body = buffer_view(&exchange->body);
-	if (!request->verifying) {
-		const struct source *source = request->source;
-		request->verifying = true;
-		enum verdict verdict = verification_begin(&request->verification, &source->scheme,
-		                                          &source->secrets, &request->verify,
-		                                          clock_wall_ns(), false);
-		if (verdict != VERDICT_GOOD) {
-			return verdict;
-		}
-		verification_feed(&request->verification, body);
-	}
 	if (request->verdict !=
 	    VERDICT_GOOD) { /* the head said so; its length had to be known first */
 		return request->verdict;
+	}
+	if (!request->streaming) {
+		verification_secrets(&request->verification, false);
+		verification_feed(&request->verification, body);
 	}
 	return verification_end(&request->verification, body);
 }
@@ -375,10 +369,11 @@ build_arrival(struct request *request, struct event *event)
 	for (size_t i = 0; i < config->handler_count; i++) {
 		const struct handler *handler = &config->handlers[i];
 		if (handler_wants(handler, event->source, event->type, event->body)) {
-			arrival->wanted[arrival->wanted_count++] =
-				(struct wanted){ .handler = handler->number,
-				                 .at_most_once = handler->guarantee ==
-				                                 GUARANTEE_AT_MOST_ONCE };
+			arrival->wanted[arrival->wanted_count++] = (struct wanted){
+				.handler = handler->number,
+				.at_most_once = handler->guarantee == GUARANTEE_AT_MOST_ONCE,
+				.order_key = handler_order_key(handler, event->body)
+			};
 		}
 	}
 	return arrival;
@@ -604,8 +599,7 @@ ON_THREAD(net_thread) complete(struct intake *intake, struct arrival *arrival)
 		metrics_answered(result, 1); /* stored all the same */
 	}
 	request_free(request);
-	event_release(arrival->event);
-	free(arrival);
+	arrival_free(arrival);
 }
 
 static void

@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <xxhash.h>
+
+#include <jansson.h>
 
 #include "receiver/base/encoding.h"
 
@@ -128,6 +131,26 @@ bool
 event_hash_equal(struct event_hash a, struct event_hash b)
 {
 	return a.low == b.low && a.high == b.high;
+}
+
+bool
+event_header(const struct event *event, const char *name, struct buffer *value)
+{
+	json_t *headers =
+		json_loadb(event->headers.data, event->headers.size, JSON_ALLOW_NUL, NULL);
+	size_t index;
+	json_t *pair;
+	bool found = false;
+	json_array_foreach(headers, index, pair) {
+		const char *own = json_string_value(json_array_get(pair, 0));
+		const json_t *text = json_array_get(pair, 1);
+		if (!found && own != NULL && strcasecmp(own, name) == 0) {
+			buffer_append(value, json_string_value(text), json_string_length(text));
+			found = true;
+		}
+	}
+	json_decref(headers);
+	return found;
 }
 
 bool

@@ -52,6 +52,9 @@ void event_release(struct event *event); /* takes NULL */
 struct event_hash event_hash_of(struct span body);
 bool event_hash_equal(struct event_hash a, struct event_hash b);
 
+/* The value of the first of its headers with this name, in lower case; false when it has none. */
+bool event_header(const struct event *event, const char *name, struct buffer *value) MUST_CHECK;
+
 /* 1 to 512 bytes of UTF-8 without control characters. */
 bool event_id_valid(struct span id);
 

@@ -590,6 +590,10 @@ ON_THREAD(net_thread) body_from_buffer(struct connection *c, bool *changed)
 		body_arrived(c, piece);
 		buffer_consume(&c->in, consumed);
 	}
+	if (http1_body_direct(&exchange->body) > exchange->limit - exchange->shown.body.size) {
+		refuse(c, HTTP_BODY_TOO_LARGE); /* a chunk's size says so before its data */
+		return true;
+	}
 	return false;
 }
 

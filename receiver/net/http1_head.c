@@ -161,6 +161,29 @@ take_request_line(struct http1_head *head, const char *data, struct span line)
 	return status;
 }
 
+/* Of a request line that is too long: what of it can be known, so that an unknown path is told first. */
+static void
+take_cut_request_line(struct http1_head *head, const char *data, struct span line)
+{
+	size_t first = 0;
+	while (first < line.size && line.data[first] != ' ') {
+		first++;
+	}
+	struct span method = { line.data, first };
+	if (first == line.size || first > HTTP1_METHOD_MOST_BYTES || !all_token(method)) {
+		return;
+	}
+	struct span rest = span_after(line, first + 1);
+	size_t end = 0;
+	while (end < rest.size && rest.data[end] != ' ' && rest.data[end] != '?') {
+		end++;
+	}
+	head->method = slice_of(data, method);
+	head->line = (size_t)(rest.data + end - data); /* that far it is known */
+	head->has_request_line =
+		take_target(head, data, (struct span){ rest.data, end }) == HTTP1_MORE;
+}
+
 static enum http1_status
 take_field(struct http1_head *head, const char *data, struct span line, size_t count_most)
 {
@@ -339,7 +362,15 @@ http1_head_parse(struct http1_head *head, const char *data, size_t size, size_t 
 		                                                     visible - head->scanned);
 		if (feed == NULL) {
 			head->scanned = visible;
-			return size >= bytes_most ? HTTP1_TOO_LARGE : HTTP1_MORE;
+			if (size < bytes_most) {
+				return HTTP1_MORE;
+			}
+			if (!head->has_request_line) {
+				take_cut_request_line(head, data,
+				                      (struct span){ data + head->line,
+				                                     visible - head->line });
+			}
+			return HTTP1_TOO_LARGE;
 		}
 		size_t end = (size_t)(feed - data);
 		if (end == head->line || data[end - 1] != '\r') {

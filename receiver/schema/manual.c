@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "receiver/schema/row.h"
 
 static const char *
@@ -21,19 +23,33 @@ kind_word(enum schema_kind kind)
 	return "";
 }
 
-/* Text for mdoc(7): a backslash is \e, and a sentence ends its line. */
+#define LINE_MOST_BYTES 80 /* mandoc(1) -T lint asks for it */
+
+/* Text for mdoc(7): a backslash is \e, a sentence ends its line, and no line is long or begins as a macro does. */
 static void
 prose(struct buffer *out, const char *text)
 {
-	for (const char *at = text; *at != '\0'; at++) {
-		if (*at == '\\') {
-			buffer_text(out, "\\e");
-		} else if (at[0] == '.' && at[1] == ' ' && at > text && at[-1] != '.') {
-			buffer_text(out, ".\n");
-			at++;
-		} else {
-			buffer_byte(out, *at);
+	size_t width = 0;
+	for (const char *at = text; *at != '\0';) {
+		const char *end = strchrnul(at, ' ');
+		size_t word = (size_t)(end - at);
+		if (width > 0 && width + 1 + word > LINE_MOST_BYTES && *at != '.' && *at != '\'') {
+			buffer_byte(out, '\n');
+			width = 0;
+		} else if (width > 0) {
+			buffer_byte(out, ' ');
+			width++;
 		}
+		for (const char *byte = at; byte < end; byte++) {
+			buffer_text(out, *byte == '\\' ? "\\e" : (char[]){ *byte, '\0' });
+		}
+		width += word;
+		bool sentence = word > 1 && end[-1] == '.' && end[-2] != '.';
+		if (sentence && *end != '\0') {
+			buffer_byte(out, '\n');
+			width = 0;
+		}
+		at = *end == ' ' ? end + 1 : end;
 	}
 	buffer_byte(out, '\n');
 }

@@ -31,6 +31,7 @@ struct problems {
 	size_t count;
 	size_t errors;
 	size_t untold;
+	bool reading; /* for a command that only reads: what lies beside the file is not looked at */
 };
 
 void problems_init(struct problems *problems, struct arena *arena, const char *file,

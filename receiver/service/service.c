@@ -36,6 +36,7 @@ static struct thread_role main_thread = { "main" };
 struct service {
 	const struct service_options *options;
 	struct config *config;
+	struct config *started; /* the one of the start: what needs a restart has its values */
 	struct store *store;
 	struct engine *engine;
 	struct intake *intake;
@@ -81,10 +82,13 @@ on_broken(void *context, const struct error *err)
 	(void)eventfd_write(service->broken_fd, 1);
 }
 
-static int64_t
-tokens(void *context)
+static void
+on_consumable(void *context, int64_t handler)
 {
-	return engine_tokens(((struct service *)context)->engine);
+	struct service *service = context;
+	if (service->admin != NULL) {
+		admin_consumable(service->admin, handler);
+	}
 }
 
 /* --- start --- */
@@ -238,7 +242,7 @@ open_listeners(struct service *service, struct error *err)
 }
 
 static bool
-start_admin(struct service *service, struct error *err)
+create_admin(struct service *service, struct error *err)
 {
 	const struct settings *settings = &service->config->settings;
 	const struct admin_settings *admin = settings->admin.items;
@@ -247,9 +251,8 @@ start_admin(struct service *service, struct error *err)
 		                         .store = service->store,
 		                         .config = service->config,
 		                         .since_ns = service->since_ns,
-		                         .tokens = tokens,
-		                         .context = service };
-	return admin_create(&service->admin, &options, err) && admin_start(service->admin, err);
+		                         .engine = service->engine };
+	return admin_create(&service->admin, &options, err);
 }
 
 /* Files that tries of a killed life left behind. The store's lock is held: no other service has tries here. */
@@ -271,6 +274,13 @@ empty_scratch(const char *path, struct error *err)
 		(void)closedir(directory);
 	}
 	return true;
+}
+
+static void
+set_retention(const struct service *service, const struct config *config)
+{
+	const struct retention_settings *retention = &config->settings.retention;
+	store_set_retention(service->store, retention->dedup_ns, retention->bodies_ns);
 }
 
 static bool
@@ -307,8 +317,16 @@ start(struct service *service, struct error *err)
 		                           .arrived = on_arrived,
 		                           .broken = on_broken };
 	engine_listen(service->engine, &listener);
-	return store_start(service->store, &listener, err) && engine_start(service->engine, err) &&
-	       start_admin(service, err) && net_start(service->net, err);
+	set_retention(service, service->config);
+	if (!create_admin(service, err)) {
+		return false;
+	}
+	engine_set_consumable(service->engine, on_consumable, service);
+	return store_start(service->store, &listener, err) &&
+	       engine_run_setups(service->engine, NULL, service->config, err) &&
+	       engine_settle_orders(service->engine, NULL, service->config, err) &&
+	       engine_start(service->engine, err) && admin_start(service->admin, err) &&
+	       net_start(service->net, err);
 }
 
 static void
@@ -342,14 +360,14 @@ warn_of_restart(const struct service *service, const struct config *fresh)
 {
 	static const char *const keys[] = { "listen", "admin", "store", "workers" };
 	for (size_t i = 0; i < COUNT(keys); i++) {
-		if (!node_equal(node_child(service->config->root, keys[i]),
+		if (!node_equal(node_child(service->started->root, keys[i]),
 		                node_child(fresh->root, keys[i]))) {
 			log_say(LOG_WARN, "config.restart_needed",
 			        "%s: changed in the file; it keeps its value until a restart",
 			        keys[i]);
 		}
 	}
-	const struct log_settings_row *old = &service->config->settings.log;
+	const struct log_settings_row *old = &service->started->settings.log;
 	const struct log_settings_row *now = &fresh->settings.log;
 	bool same_file = (old->file == NULL) == (now->file == NULL) &&
 	                 (old->file == NULL || strcmp(old->file, now->file) == 0);
@@ -370,7 +388,8 @@ reload(struct service *service)
 	struct config *fresh =
 		config_load(service->options->config_file, CONFIG_TO_RELOAD, &report);
 	buffer_byte(&report, '\0');
-	if (fresh != NULL && !name_config(service, fresh, &err)) {
+	if (fresh != NULL && (!name_config(service, fresh, &err) ||
+	                      !engine_run_setups(service->engine, service->config, fresh, &err))) {
 		report.size = 0;
 		buffer_text(&report, err.text);
 		buffer_byte(&report, '\0');
@@ -390,8 +409,12 @@ reload(struct service *service)
 		net_set_limits(service->net, &fresh->net_limits);
 		net_reload_certificates(service->net);
 		engine_set_config(service->engine, fresh);
+		set_retention(service, fresh);
 		intake_set_config(service->intake, service->net, fresh, true);
 		admin_set_config(service->admin, fresh);
+		if (!engine_settle_orders(service->engine, service->config, fresh, &err)) {
+			log_say(LOG_ERROR, "order.unsettled", "%s", err.text);
+		}
 		config_release(service->config);
 		service->config = fresh;
 		log_begin(&line, LOG_INFO, "config.reloaded", "the new configuration is in force");
@@ -464,8 +487,12 @@ drain(struct service *service)
 		int64_t passed_ns = clock_boot_ns() - begun_ns;
 		bool wire_done =
 			net_connections(service->net) == 0 && intake_waiting(service->intake) == 0;
-		if (engine_running(service->engine) == 0 && (wire_done || passed_ns >= drain_ns)) {
+		bool late = passed_ns >= drain_ns;
+		if (engine_running(service->engine) == 0 && (wire_done || late)) {
 			return;
+		}
+		if (late && engine_calls(service->engine) == 0) {
+			return; /* what the store has not taken until now, the disk being full, stays */
 		}
 		if (!asked && (passed_ns >= drain_ns - grace_ns || service->stops > 1)) {
 			asked = true;
@@ -492,14 +519,14 @@ stop(struct service *service)
 	drain(service);
 }
 
-static void
+/* Returns how many results were not written. */
+static int64_t
 tear_down(struct service *service)
 {
-	if (service->admin != NULL) {
-		admin_destroy(service->admin); /* its queries may wait for the store */
-	}
+	admin_end(service->admin); /* its queries may wait for the store */
 	engine_stop(service->engine);
-	store_close(service->store);
+	int64_t lost = store_close(service->store);
+	admin_destroy(service->admin);
 	net_destroy(service->net);
 	engine_destroy(service->engine);
 	intake_destroy(service->intake);
@@ -510,6 +537,24 @@ tear_down(struct service *service)
 	if (service->broken_fd >= 0) {
 		(void)close(service->broken_fd);
 	}
+	config_release(service->started);
+	return lost;
+}
+
+/* Returns the process's exit code. */
+static int
+end(struct service *service, bool good)
+{
+	int64_t lost = tear_down(service);
+	if (good && lost > 0) {
+		log_say(LOG_ERROR, "service.stopped",
+		        "the store could not take the results of %lld tries that ended: these count as crashed at the next start",
+		        (long long)lost);
+	} else if (good) {
+		log_say(LOG_INFO, "service.stopped", "everything is given back");
+	}
+	log_stop();
+	return good && lost == 0 ? 0 : 1;
 }
 
 static void
@@ -552,6 +597,7 @@ service_run(const struct service_options *options)
 	if (service.config == NULL) {
 		return 2;
 	}
+	service.started = config_share(service.config);
 	const struct log_settings_row *log = &service.config->settings.log;
 	char *log_file = log->file == NULL ? NULL : config_path(service.config, log->file);
 	/* The table of levels leaves out fatal, which cannot be asked for. */
@@ -561,6 +607,7 @@ service_run(const struct service_options *options)
 	if (!good) {
 		(void)fprintf(stderr, "hooklatch: %s\n", err.text);
 		config_release(service.config);
+		config_release(service.started);
 		return 1;
 	}
 	good = open_signals(&service, &err) && start(&service, &err);
@@ -568,11 +615,8 @@ service_run(const struct service_options *options)
 		warn_of_orphans(&service);
 		say_ready(&service);
 		run(&service);
-		log_say(LOG_INFO, "service.stopped", "everything is given back");
 	} else {
 		log_failure(&err);
 	}
-	tear_down(&service);
-	log_stop();
-	return good ? 0 : 1;
+	return end(&service, good);
 }

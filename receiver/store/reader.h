@@ -48,6 +48,16 @@ bool reader_events(struct reader *reader, const struct filter *filter, int64_t a
 bool reader_event_row(struct reader *reader, struct span source, struct span id, event_row_fn *row,
                       void *context, struct error *err) MUST_CHECK;
 
+struct named_delivery {
+	struct span source;
+	struct span event_id;
+	struct span type;
+	struct span handler;
+	enum delivery_state state;
+	struct span last_error; /* data NULL: none */
+};
+typedef bool named_delivery_fn(void *context, const struct named_delivery *row);
+
 struct delivery_row {
 	int64_t handler;
 	struct span handler_name;
@@ -55,12 +65,20 @@ struct delivery_row {
 	int64_t attempts;
 	int64_t round;
 	int64_t due_ns;         /* when pending */
+	bool held;              /* pending behind another one of its order key */
+	bool retry;             /* its next try needs a token */
+	int64_t lease_until_ns; /* with a consumer; 0: it is not */
+	struct span order_key;  /* data NULL: none */
 	struct span last_error; /* data NULL: none */
 	struct span outcome;    /* data NULL: none */
 };
 typedef bool delivery_row_fn(void *context, const struct delivery_row *row);
 bool reader_deliveries(struct reader *reader, int64_t seq, delivery_row_fn *row, void *context,
                        struct error *err) MUST_CHECK;
+
+/* The one that the delivery of an order key waits for: the oldest that runs, is pending, or (`dead` true) is dead. No row: none. */
+bool reader_order_head(struct reader *reader, int64_t handler, struct span key, bool dead,
+                       named_delivery_fn *row, void *context, struct error *err) MUST_CHECK;
 
 struct attempt_row {
 	int64_t id;
@@ -107,27 +125,24 @@ bool reader_dead(struct reader *reader, const struct filter *filter, const char 
 bool reader_dead_count(struct reader *reader, const struct filter *filter, const char *ids,
                        int64_t *count, struct error *err) MUST_CHECK;
 /* Deliveries that an `events replay` looks at, in whatever state: how many, and the first of those in `states`.
- * `ids`: JSON array of sequence numbers or NULL. */
+ * `ids`: JSON array or NULL: of sequence numbers, or, when it looks at the dead `letters` alone, of theirs. */
 struct delivery_counts {
 	int64_t states[DELIVERY_STATES];
-	int64_t done_at_most_once; /* of the done ones */
+	int64_t bodiless[DELIVERY_STATES]; /* of them: whose event has no body any more */
+	int64_t guarded[DELIVERY_STATES];  /* of them, with a body: replayed with --again alone */
 };
-bool reader_delivery_counts(struct reader *reader, const struct filter *filter, const char *ids,
-                            struct delivery_counts *counts, struct error *err) MUST_CHECK;
-struct named_delivery {
-	struct span source;
-	struct span event_id;
-	struct span type;
-	struct span handler;
-	enum delivery_state state;
-	struct span last_error; /* data NULL: none */
-};
-typedef bool named_delivery_fn(void *context, const struct named_delivery *row);
+/* `guarded`: JSON object of handlers' names and wall times, ns: done deliveries of theirs are guarded, and those whose first
+ * failed try is older than that. */
+bool reader_delivery_counts(struct reader *reader, const struct filter *filter, bool letters,
+                            const char *ids, const char *guarded, struct delivery_counts *counts,
+                            struct error *err) MUST_CHECK;
 bool reader_named_deliveries(struct reader *reader, const struct filter *filter, const char *ids,
                              int64_t limit, named_delivery_fn *row, void *context,
                              struct error *err) MUST_CHECK;
-bool reader_event_count(struct reader *reader, const struct filter *filter, int64_t *count,
-                        struct error *err) MUST_CHECK;
+/* Events without a delivery for this handler, in the order of arrival; their bodies too when asked for. The filter's own
+ * handler and states are not looked at. */
+bool reader_unfilled(struct reader *reader, const struct filter *filter, const char *handler,
+                     bool bodies, event_row_fn *row, void *context, struct error *err) MUST_CHECK;
 
 struct replay_row {
 	int64_t id;

@@ -4,7 +4,7 @@
  *          after the commit, and must not block.
  * Promise  An arrival is ACCEPTED after the commit of event, dedup key and deliveries was synced, never before.
  * Failure  ARRIVAL_FULL, ARRIVAL_BUSY: nothing stored, may work later. ARRIVAL_BAD: unknown; the store accepts nothing
- *          more and calls listener->broken once. Results, claims and changes wait through FULL and BUSY. */
+ *          more and calls listener->broken once. Results wait through FULL and BUSY; claims and changes fail. */
 #ifndef HOOKLATCH_STORE_STORE_H
 #define HOOKLATCH_STORE_STORE_H
 
@@ -31,6 +31,7 @@ enum intent_kind {
 	INTENT_CLAIM,
 	INTENT_RESULT,
 	INTENT_CHANGE,
+	INTENT_EFFECT,
 };
 
 struct intent {
@@ -51,6 +52,7 @@ enum arrival_result {
 struct wanted {
 	int64_t handler;
 	bool at_most_once;
+	char *order_key; /* owned; one at a time for each key, in the order of arrival; NULL: no order */
 };
 
 /* One request's event on its way in. Made and freed by whoever submits it. */
@@ -59,6 +61,7 @@ struct arrival {
 	struct event *event; /* the arrival's own reference */
 	uint64_t cookie;     /* names the waiting request; it is no pointer */
 	size_t loop;         /* which loop waits */
+	bool own;            /* one of our own happenings: nobody waits, the store frees it */
 	/* results */
 	enum arrival_result result;
 	bool has_state;
@@ -74,15 +77,19 @@ struct claim {
 	struct delivery_key key;
 	int64_t expected_due_ns; /* as dispatch knows it: another one on disk means that it has moved since */
 	bool at_most_once;
-	bool corrupt;        /* the body is not what was stored: make it dead instead */
-	struct event *event; /* the claim's own reference */
-	int slot;            /* dispatch's own */
+	bool corrupt;          /* the body is not what was stored: make it dead instead */
+	int64_t attempts_most; /* that have been made already: make it dead instead */
+	struct event *event;   /* the claim's own reference */
+	int slot;              /* dispatch's own */
 	/* results */
 	bool claimed;
 	bool later;     /* still pending, but due later */
 	int64_t due_ns; /* when later */
+	bool retry;     /* it needs a token; as dispatch knows it, and when later, as it is */
 	int64_t attempts;
 	int64_t round;
+	int64_t key_round;
+	bool ordered;
 	int64_t first_failed_ran_ns; /* -1: no try has failed yet */
 };
 
@@ -99,7 +106,9 @@ struct result_intent {
 	struct delivery_key key;
 	enum result_move move;
 	bool at_most_once;
+	bool unknown; /* at-most-once: it was broken off, and nobody knows what it did */
 	bool retried; /* not the first try of the first round: a success has a row too */
+	bool ordered; /* it has an order key */
 	int64_t round;
 	int64_t attempts;
 	int64_t due_ns;
@@ -113,6 +122,8 @@ struct result_intent {
 	size_t output_size;
 	struct event *event; /* the result's own reference */
 	int slot;            /* dispatch's own */
+	int http_status;     /* of the destination's answer; 0: none */
+	int news;            /* dispatch's own: what the try says about the destination */
 };
 
 /* A delivery that is pending on disk and not known to dispatch yet. */
@@ -130,8 +141,32 @@ struct job {
 	int slot;
 	int64_t attempts;
 	int64_t round;
+	int64_t key_round;
+	bool ordered;
 	int64_t first_failed_ran_ns;
 	bool at_most_once;
+};
+
+/* A try whose effect is a statement in this very database: it and its record are one transaction, shared with nothing
+ * else. Made by whoever submits it; `run` is called on the store thread inside the transaction, may be called again when
+ * a neighbour's mistake took the transaction with it, and says with err what went wrong. */
+struct effect_scope; /* what `run` may do: effect_execute() */
+struct effect {
+	struct intent intent;
+	struct delivery_key key;
+	bool retried;
+	bool ordered;
+	int64_t round;
+	int64_t attempts;
+	int64_t timeout_ns;
+	void *context; /* of whoever submits it */
+	bool (*run)(void *context, struct effect_scope *scope, struct error *err);
+	/* results */
+	bool done;     /* committed */
+	bool orphaned; /* the delivery had moved on: nothing was done */
+	struct error error;
+	int64_t started_ns;
+	int64_t duration_ns;
 };
 
 /* --- what an operator changes --- */
@@ -142,6 +177,45 @@ enum change_kind {
 	CHANGE_DISCARD, /* keys: dead -> discarded */
 	CHANGE_RESTORE, /* keys: discarded -> dead */
 	CHANGE_NAMES,   /* store_name() */
+	CHANGE_ORDER, /* id: a handler whose held deliveries are looked at; `after`: from this key on */
+	CHANGE_PAUSE,   /* id: a handler; until, reason */
+	CHANGE_RESUME,  /* id: a handler */
+	CHANGE_TAKE,    /* id: a handler; `take` */
+	CHANGE_LEASE,   /* `lease` */
+	CHANGE_SETUP,   /* `effect`: run once, without a delivery */
+	CHANGE_NOTHING, /* over when all that was begun before it has been told */
+};
+
+/* Deliveries of a `pull` handler for a consumer. */
+struct lease_key {
+	struct delivery_key key;
+	int64_t round;
+	int64_t attempts;
+};
+#define TAKE_MOST 1000
+struct take {
+	int64_t most;
+	int64_t out_most; /* `concurrency`: that may be out at once */
+	int64_t visibility_ns;
+	/* results */
+	struct lease_key leases[TAKE_MOST];
+	int64_t until_ns;
+};
+enum lease_move {
+	LEASE_ACK,
+	LEASE_AGAIN, /* a failed try: due at due_ns, or, negative, when the handler's backoff says */
+	LEASE_DEAD,
+	LEASE_RELEASE, /* uncounted: due at due_ns */
+	LEASE_EXTEND,  /* until due_ns */
+};
+struct lease_change {
+	struct lease_key lease;
+	enum lease_move move;
+	int64_t due_ns;
+	int64_t ran_ns;     /* the handler's clock */
+	const char *reason; /* of a death */
+	const char *error_type;
+	const char *error;
 };
 
 struct change {
@@ -162,6 +236,10 @@ struct change {
 	const struct delivery_key *keys;
 	size_t key_count;
 	const struct store_names *names;
+	char *after; /* CHANGE_ORDER: owned by whoever asks */
+	struct take *take;
+	struct lease_change *lease;
+	struct effect *effect;
 	const char *who;
 	const char *reason;
 	/* results */
@@ -182,6 +260,7 @@ struct returned {
 	int64_t attempts;
 	int64_t first_failed_ran_ns; /* -1: none before */
 	int64_t ran_ns;
+	bool rejected; /* by the consumer, who has it no more */
 	/* results */
 	bool dead;
 	int64_t due_ns;
@@ -194,14 +273,28 @@ struct store_listener {
 	/* A slot for a fresh delivery of this handler, or -1: it stays pending. Inside a transaction. */
 	int (*take_slot)(void *context, int64_t handler);
 	void (*give_slot)(void *context, int64_t handler, int slot);
-	/* Whether the handler is configured; whether it wants the event. */
+	/* Whether the handler is configured; whether it wants the event, and how. */
 	bool (*exists)(void *context, int64_t handler);
-	bool (*wants)(void *context, int64_t handler, const struct event *event);
+	bool (*wants)(void *context, int64_t handler, const struct event *event,
+	              struct wanted *wanted);
+	/* Whether a dead head keeps its order key. */
+	bool (*holds)(void *context, int64_t handler);
+	/* Whether a delivery that ended is replayed with --again alone. `first_failed_ns`: wall time; 0: no try failed. */
+	bool (*needs_again)(void *context, int64_t handler, enum delivery_state state,
+	                    int64_t first_failed_ns);
+	/* Who wants one of our own happenings (an empty body: whoever names its type): at most `room` of them. Inside a transaction; NULL: nobody. */
+	size_t (*wants_own)(void *context, struct span type, struct span body,
+	                    struct wanted *wanted, size_t room);
 	/* After a commit. Lists are taken over. */
 	void (*jobs)(void *context, struct job *jobs);
 	void (*due)(void *context, const struct due *items, size_t count);
 	void (*claimed)(void *context, struct claim *const *claims, size_t count);
 	void (*settled)(void *context, struct result_intent *const *results, size_t count);
+	void (*effects)(void *context, struct effect *const *effects, size_t count);
+	/* A lease has run out, or its consumer rejects the delivery: plans what becomes of the delivery, as returned() does. */
+	void (*lease_over)(void *context, struct returned *returned);
+	/* A handler was paused or may go on. */
+	void (*paused)(void *context, int64_t handler, bool paused, int64_t until_ns);
 	/* After a commit, or a failure: the answers can go out. */
 	void *answers;
 	void (*arrived)(void *answers, struct arrival *const *arrivals, size_t count);
@@ -232,19 +325,31 @@ struct store_names {
 bool store_name(struct store *store, const struct store_names *names, struct error *err) MUST_CHECK;
 bool store_start(struct store *store, const struct store_listener *listener, struct error *err)
 	MUST_CHECK;
-/* Everything in the inbox is done, then the thread ends and the file is closed cleanly. Takes NULL. */
-void store_close(struct store *store);
+/* Everything in the inbox is done, then the thread ends and the file is closed cleanly. Takes NULL. Returns how many
+ * results could not be written, the disk being full or held: their deliveries count as crashed at the next start. */
+int64_t store_close(struct store *store);
 
 void store_submit(struct store *store, struct intent *intent);
+void arrival_free(struct arrival *arrival);
+/* Runs a statement of a user, or several, with these parameters (":name"), inside the effect's transaction. */
+struct parameter;
+bool effect_execute(struct effect_scope *scope, struct span sql, const struct parameter *parameters,
+                    size_t count, struct error *err) MUST_CHECK;
 /* Submits a change and waits for it. Not on the store thread. */
 bool store_change(struct store *store, struct change *change, struct error *err) MUST_CHECK;
-void store_pause_claims(struct store *store); /* fresh deliveries stay pending from now on */
+/* What is older goes: whole events, and bodies. Nothing goes before it is called. Any thread. */
+void store_set_retention(struct store *store, int64_t dedup_ns, int64_t bodies_ns);
+/* Nothing is claimed from now on: fresh deliveries stay pending. Waits until what was claimed before has been handed out. Not
+ * on the store thread. */
+void store_pause_claims(struct store *store);
 
 /* Any thread: from memory. */
 bool store_ready(const struct store *store, struct buffer *why);
 int64_t store_count(const struct store *store, int64_t handler,
                     unsigned state); /* handler 0: all */
 int64_t store_handler_ran_ns(const struct store *store, int64_t handler);
+/* 0: it is not paused; else until when (wall time, INT64_MAX: until somebody resumes it). */
+int64_t store_handler_paused(const struct store *store, int64_t handler);
 const char *store_handler_name(const struct store *store, int64_t handler); /* NULL: unknown */
 int64_t store_handlers(const struct store *store);                          /* the highest number */
 void store_set_imbalance(struct store *store, int64_t off); /* what the audit found */

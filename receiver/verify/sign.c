@@ -1,7 +1,10 @@
 #include "receiver/verify/sign.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <jansson.h>
 
 #include "receiver/base/clock.h"
 #include "receiver/base/encoding.h"
@@ -67,56 +70,72 @@ sign_lines(const struct scheme *scheme, const struct secret *secret,
 	buffer_finish(&signature);
 }
 
-struct sample {
-	struct buffer *out;
-	bool first;
-};
-
-/* Members nest: "/event/id" becomes {"event":{"id":…}}; each pointer gets a branch of its own. */
-static void
-sample_member(struct sample *sample, const char *pointer, struct span value)
+/* Bytes that are no UTF-8 are read as ISO 8859-1. */
+static json_t *
+json_text(struct span value)
 {
-	buffer_text(sample->out, sample->first ? "" : ",");
-	sample->first = false;
-	size_t depth = 0;
+	struct buffer quoted;
+	buffer_init(&quoted, 65536);
+	json_quote(&quoted, value);
+	json_t *text = json_loadb(quoted.data, quoted.size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+	buffer_finish(&quoted);
+	return text;
+}
+
+/* "/event/id" becomes {"event":{"id":…}}; what is there already stays. */
+static void
+sample_member(json_t *sample, const char *pointer, struct span value)
+{
 	const char *at = pointer;
 	while (*at == '/') {
 		const char *end = strchrnul(at + 1, '/');
-		buffer_text(sample->out, depth == 0 ? "" : "{");
-		json_quote(sample->out, (struct span){ at + 1, (size_t)(end - at - 1) });
-		buffer_byte(sample->out, ':');
-		depth++;
+		struct buffer name;
+		buffer_init(&name, 65536);
+		for (const char *byte = at + 1; byte < end; byte++) { /* RFC 6901 section 3 */
+			bool escape = *byte == '~' && (byte[1] == '0' || byte[1] == '1');
+			if (escape) {
+				buffer_text(&name, byte[1] == '0' ? "~" : "/");
+			} else {
+				buffer_byte(&name, *byte);
+			}
+			byte += escape ? 1 : 0;
+		}
+		json_t *next = json_object_getn(sample, name.data, name.size);
+		if (next == NULL) {
+			next = *end == '/' ? json_object() : json_text(value);
+			(void)json_object_setn_new(sample, name.data, name.size, next);
+		}
+		buffer_finish(&name);
+		sample = next;
 		at = end;
-	}
-	json_quote(sample->out, value);
-	for (size_t i = 1; i < depth; i++) {
-		buffer_byte(sample->out, '}');
 	}
 }
 
 void
 sign_sample(const struct scheme *scheme, struct span id, struct span type, struct buffer *out)
 {
-	struct sample sample = { out, true };
-	buffer_byte(out, '{');
+	json_t *sample = json_object();
 	if (scheme->id.from == SCHEME_FROM_JSON) {
-		sample_member(&sample, scheme->id.name, id);
+		sample_member(sample, scheme->id.name, id);
 	}
 	for (size_t i = 0; i < scheme->id.part_count; i++) {
-		sample_member(&sample, scheme->id.parts[i], id);
+		sample_member(sample, scheme->id.parts[i], id);
 	}
 	if (scheme->type.from == SCHEME_FROM_JSON) {
-		sample_member(&sample, scheme->type.name, type);
+		sample_member(sample, scheme->type.name, type);
 	}
 	if (scheme->timestamp.from == SCHEME_FROM_JSON) {
 		struct buffer now;
 		buffer_init(&now, 256);
 		timestamp_text(scheme->unit, clock_wall_ns(), &now);
-		sample_member(&sample, scheme->timestamp.name, buffer_view(&now));
+		sample_member(sample, scheme->timestamp.name, buffer_view(&now));
 		buffer_finish(&now);
 	}
-	if (sample.first) {
-		sample_member(&sample, "/sample", SPAN("hooklatch"));
+	if (json_object_size(sample) == 0) {
+		sample_member(sample, "/sample", SPAN("hooklatch"));
 	}
-	buffer_text(out, "}");
+	char *text = json_dumps(sample, JSON_COMPACT);
+	buffer_text(out, text);
+	free(text);
+	json_decref(sample);
 }

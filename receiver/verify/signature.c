@@ -268,9 +268,9 @@ hash_until_body(struct verification *v, struct span *text)
 }
 
 enum verdict
-verification_begin(struct verification *v, const struct scheme *scheme,
-                   const struct secrets *secrets, const struct verify_request *request,
-                   int64_t now_ns, bool streaming)
+verification_head(struct verification *v, const struct scheme *scheme,
+                  const struct secrets *secrets, const struct verify_request *request,
+                  int64_t now_ns)
 {
 	v->scheme = scheme;
 	v->secrets = secrets;
@@ -283,27 +283,39 @@ verification_begin(struct verification *v, const struct scheme *scheme,
 	v->deferred = scheme->timestamp.from == SCHEME_FROM_JSON &&
 	              scheme_signs(scheme, SCHEME_TIMESTAMP);
 	v->rest = (struct span){ 0 };
-	v->owned = streaming;
+	v->owned = false;
 	memset(v->contexts, 0, sizeof(v->contexts));
 	enum verdict verdict = read_header(v);
-	if (verdict == VERDICT_GOOD) {
-		verdict = read_head_timestamp(v);
-	}
-	if (verdict != VERDICT_GOOD) {
-		return verdict;
-	}
-	for (size_t i = 0; i < secrets->count; i++) {
-		const struct secret *secret = &secrets->items[i];
-		if (secret_live(secret, now_ns)) {
-			v->contexts[i] = streaming ? new_context(scheme, secret)
-			                           : kept_context(scheme, secret);
+	return verdict == VERDICT_GOOD ? read_head_timestamp(v) : verdict;
+}
+
+void
+verification_secrets(struct verification *v, bool streaming)
+{
+	v->owned = streaming;
+	for (size_t i = 0; i < v->secrets->count; i++) {
+		const struct secret *secret = &v->secrets->items[i];
+		if (secret_live(secret, v->now_ns)) {
+			v->contexts[i] = streaming ? new_context(v->scheme, secret)
+			                           : kept_context(v->scheme, secret);
 		}
 	}
 	if (!v->deferred) {
-		v->rest = span_of(scheme->signed_text);
+		v->rest = span_of(v->scheme->signed_text);
 		(void)hash_until_body(v, &v->rest);
 	}
-	return VERDICT_GOOD;
+}
+
+enum verdict
+verification_begin(struct verification *v, const struct scheme *scheme,
+                   const struct secrets *secrets, const struct verify_request *request,
+                   int64_t now_ns, bool streaming)
+{
+	enum verdict verdict = verification_head(v, scheme, secrets, request, now_ns);
+	if (verdict == VERDICT_GOOD) {
+		verification_secrets(v, streaming);
+	}
+	return verdict;
 }
 
 void

@@ -1,6 +1,7 @@
 /* The engine: judges a request by a scheme and its secrets. Pure but for OpenSSL; time is an argument.
  *
- *   verification_begin()  with the head: what it alone decides
+ *   verification_head()   with the head: what it alone decides
+ *   verification_begin()  the same, and then the secrets
  *   verification_feed()   with the body as it arrives (any number of times)
  *   verification_end()    with the whole body: the verdict
  *   verification_drop()   always, once
@@ -52,7 +53,11 @@ struct verification {
 	bool owned; /* the contexts are this verification's own */
 };
 
-/* `streaming`: the body comes in pieces, between which other verifications run on this thread. */
+enum verdict verification_head(struct verification *v, const struct scheme *scheme,
+                               const struct secrets *secrets, const struct verify_request *request,
+                               int64_t now_ns) MUST_CHECK;
+/* After a good head. `streaming`: the body comes in pieces, between which other verifications run on this thread. */
+void verification_secrets(struct verification *v, bool streaming);
 enum verdict verification_begin(struct verification *v, const struct scheme *scheme,
                                 const struct secrets *secrets, const struct verify_request *request,
                                 int64_t now_ns, bool streaming) MUST_CHECK;

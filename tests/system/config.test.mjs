@@ -146,12 +146,6 @@ describe('config', { timeout: 120_000, concurrency: 4 }, () => {
     const hook = await prepare(t, { env });
     const faults = [];
     for (const [name, text] of Object.entries({
-      http: START.replace('log: {}', 'http: { url: "https://example.com" }'),
-      sql: START.replace('log: {}', 'sql: "INSERT INTO t VALUES (1)"'),
-      pull: START.replace('log: {}', 'pull: { visibility: 60s }'),
-      order_by: START.replace('log: {}', 'log: {}\n    order_by: /repository/full_name'),
-      breaker: START.replace('log: {}', 'log: {}\n    breaker: { failures: 5, cooldown: 30s, max_cooldown: 10m }'),
-      retention: START.concat('retention: { dedup: 45d, bodies: 14d }\n'),
       'admin http': START.concat('admin: [ { unix: hooklatch.sock }, { http: "127.0.0.1:9080" } ]\n'),
     })) {
       const { code, said } = await check(hook, text);

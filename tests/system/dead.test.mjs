@@ -76,6 +76,8 @@ describe('dead', { timeout: 180_000, concurrency: 4 }, () => {
     const dead = async () => (await hook.stats()).dead;
     assert.equal((await hook.cli('dead', 'replay', '--all')).code, 7);
     assert.equal((await hook.cli('dead', 'discard', '--all')).code, 7);
+    const [only] = await hook.json('dead', 'list', '--limit', '1');
+    assert.equal((await hook.cli('dead', 'discard', '--all', '--id', only.event_id)).code, 7, 'all, even when all is one');
     assert.equal((await hook.cli('dead', 'discard', '--type', 'push')).code, 7, 'more than one');
     const two = (await numbers(hook)).slice(0, 2).map(String);
     assert.equal((await hook.cli('dead', 'discard', ...two)).code, 7, 'more than one');
@@ -90,6 +92,22 @@ describe('dead', { timeout: 180_000, concurrency: 4 }, () => {
     await hook.ok('dead', 'replay', '--all', '--yes', '--wait');
     const stats = await hook.stats();
     assert.deepEqual([stats.dead, stats.done, stats.discarded], [0, 3, 3]);
+  });
+
+  it('what is named and no dead letter is told, and the others are done', async (t) => {
+    const hook = await withDead(t, 2);
+    const [one] = await numbers(hook);
+    const mixed = await hook.cli('dead', 'discard', String(one), '999', '--yes');
+    assert.equal(mixed.code, 5, mixed.text);
+    assert.match(mixed.stderr, /no dead letter 999/);
+    assert.equal((await hook.stats()).discarded, 1);
+    assert.equal((await hook.cli('dead', 'replay', '998', '999')).code, 3);
+    await recover(hook);
+    await hook.ok('dead', 'replay', '--all', '--state', 'dead,discarded', '--yes', '--wait');
+    await hook.idle();
+    const done = await hook.cli('dead', 'replay', 'github/d0');
+    assert.equal(done.code, 3);
+    assert.match(done.stderr, /1 skipped/);
   });
 
   it('filters choose', async (t) => {

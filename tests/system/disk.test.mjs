@@ -52,4 +52,38 @@ describe('disk', { timeout: 120_000, concurrency: 2 }, () => {
     await hook.settled('github/a', { state: 'done' });
     assert.equal(await program.runs('a'), 1, 'it was not run again');
   });
+
+  it('a change is refused while it is full, at once, and does not happen later', async (t) => {
+    const grumpy = recorder({ on: ['github/*'], then: 'exit 65' });
+    const hook = await serve(t, { sources: { github }, handlers: { grumpy } });
+    for (let n = 0; n < 3; n++) await hook.send('github', { id: `d${n}` });
+    await hook.idle();
+    await allow(hook, 4096);
+    assertAnswer(await hook.send('github', { id: 'b', body: { pad: 'x'.repeat(20_000) } }), 'store_unavailable');
+    const refused = await hook.cli('dead', 'discard', '--all', '--yes');
+    assert.equal(refused.code, 1, refused.text);
+    assert.match(refused.stderr, /EFBIG|ENOSPC/);
+    assert.equal((await hook.stats()).dead, 3, 'reading goes on');
+    await allow(hook, 'unlimited');
+    await until('readiness to say yes', async () => (await hook.admin('/readyz')).status === 200);
+    assert.equal((await hook.stats()).dead, 3);
+    await hook.ok('dead', 'discard', '--all', '--yes');
+  });
+
+  it('a stop says which results it could not write, and they are tried again', async (t) => {
+    const program = recorder({ on: ['github/*'], then: waitFor('gate') });
+    const hook = await serve(t, { sources: { github }, handlers: { program } });
+    await hook.send('github', { id: 'a' });
+    await until('the program to run', async () => (await program.runs()) === 1);
+    await allow(hook, 4096);
+    assertAnswer(await hook.send('github', { id: 'b', body: 'x'.repeat(20_000) }), 'store_unavailable');
+    await writeFile(hook.path('gate'), '');
+    const [{ pid }] = await program.records();
+    await until('the program to end', async () => !(await isAlive(pid)));
+    await hook.stop({ code: 1 });
+    assert.match(hook.log.at(-1).msg, /results of 1 tries/);
+    await hook.start();
+    await hook.settled('github/a', { state: 'done' });
+    assert.equal(await program.runs('a'), 2);
+  });
 });

@@ -80,7 +80,10 @@ describe('event', { timeout: 180_000, concurrency: 4 }, () => {
     await hook.idle();
     const late = recorder({ on: ['github/push'] });
     await hook.reload({ handlers: { ...hook.config.handlers, late } });
+    const plan = await hook.json('events', 'replay', '--handler', 'late', '--dry-run');
+    assert.equal(plan.count, 3, 'what `on` does not match is not counted');
     await hook.ok('events', 'replay', '--handler', 'late', '--yes', '--wait');
+    assert.equal((await hook.cli('events', 'replay', '--handler', 'late', '--dry-run')).code, 3, 'nothing is left to be made');
     await hook.idle();
     assert.deepEqual((await late.records()).map((record) => record.id).sort(), ['e0', 'e1', 'e2']);
     assert.equal((await hook.stats()).received, 8);

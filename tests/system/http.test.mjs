@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { assertAnswer, github, http, https, plain, requestBytes, serve, signedRequest, understood, withHeaders } from './hook.mjs';
+import { assertAnswer, github, http, https, plain, requestBytes, serve, signedRequest, standard, understood, withHeaders } from './hook.mjs';
 
 const bytes = (...parts) => Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : part)));
 const chunk = (data, more = '') => bytes(`${data.length.toString(16)}${more}\r\n`, data, '\r\n');
@@ -100,6 +100,23 @@ describe('http', { timeout: 120_000, concurrency: 4 }, () => {
     const large = await hook.connect();
     await large.write(requestBytes({ target: '/github', headers: [['Expect', '100-continue'], ['Content-Length', String(26 * 1024 * 1024)]] }));
     assertAnswer(await answer(large), 'body_too_large');
+  });
+
+  it('what the head alone decides is answered without the body', async (t) => {
+    const hook = await serve(t, { sources: { github, standard } });
+    const tries = {
+      signature_missing: ['/github', [['X-GitHub-Delivery', 'a']]],
+      signature_malformed: ['/github', [['X-Hub-Signature-256', 'sha256=nothing'], ['X-GitHub-Delivery', 'a']]],
+      timestamp_missing: ['/standard', [['webhook-id', 'a'], ['webhook-signature', `v1,${Buffer.alloc(32).toString('base64')}`]]],
+    };
+    for (const [word, [target, headers]] of Object.entries(tries)) {
+      for (const expect of [[], [['Expect', '100-continue']]]) {
+        const connection = await hook.connect();
+        await connection.write(requestBytes({ target, headers: [...headers, ...expect, ['Content-Length', '500']] }));
+        assertAnswer(await answer(connection), word);
+        await connection.ended();
+      }
+    }
   });
 
   it('Connection: close is obeyed', async (t) => {

@@ -38,6 +38,14 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
     assert.equal(await hook.count('events'), 0);
   });
 
+  it('a chunk whose size is too large is refused before its data', async (t) => {
+    const hook = await serve(t, { sources: { plain }, limits: { body: '64KiB' } });
+    const connection = await hook.connect();
+    await connection.write(Buffer.concat([requestBytes({ target: '/plain', headers: [['Transfer-Encoding', 'chunked']] }), Buffer.from('10001\r\n')]));
+    assertAnswer(await answer(connection), 'body_too_large');
+    await connection.ended();
+  });
+
   it('the refusal can be read by a sender that goes on sending', async (t) => {
     const hook = await serve(t, { sources: { plain }, limits: { body: '16KiB' } });
     for (let n = 0; n < 20; n++) {
@@ -63,6 +71,9 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
       assertAnswer(await answer(connection), 'headers_too_large', name);
       await connection.ended();
     }
+    const connection = await hook.connect();
+    await connection.write(Buffer.from(`POST /unknown?${'x'.repeat(33_000)}`)); // judged in the order of the contract
+    assertAnswer(await answer(connection), 'not_found');
     assertAnswer(await hook.send('plain', { id: 'fits', headers: { 'X-Large': 'x'.repeat(30_000) } }), 'accepted');
     assertAnswer(await hook.send('plain', { id: 'count', headers: Object.fromEntries(Array.from({ length: 120 }, (_, n) => [`X-${n}`, '1'])) }), 'accepted');
   });

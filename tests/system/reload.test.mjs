@@ -51,7 +51,12 @@ describe('reload', { timeout: 120_000, concurrency: 4 }, () => {
     await hook.logged((entry) => bad(entry) && /\bstore\b/.test(entry.line), { since });
     assertAnswer(await hook.send('plain', { id: 'a' }), 'accepted', 'the rest is taken');
     assert.ok(await hook.event('plain/a'), 'stored where it always was');
-    await hook.configure({ store: 'sqlite:hooklatch.db' });
+    const again = hook.log.length;
+    await hook.reload({ limits: { body: '2MiB' } });
+    await hook.logged((entry) => bad(entry) && /\bstore\b/.test(entry.line), { since: again }); // still not what runs
+    const back = hook.log.length;
+    await hook.reload({ store: 'sqlite:hooklatch.db' });
+    assert.ok(!hook.log.slice(back).some((entry) => bad(entry) && /\bstore\b/.test(entry.line)), 'what runs is what the file says');
   });
 
   it('deliveries of a handler that is gone stay, are counted as orphaned, and run when the name returns', async (t) => {

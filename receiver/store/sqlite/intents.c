@@ -22,7 +22,7 @@ batch_due(struct store *store, struct delivery_key key, int64_t due_ns, bool ret
 
 static void
 ON_THREAD(store_thread) add_job(struct store *store, struct delivery_key key, struct event *event,
-                                int slot, bool at_most_once)
+                                int slot, const struct wanted *wanted)
 {
 	struct job *job = memory_need(sizeof(*job));
 	job->key = key;
@@ -30,44 +30,54 @@ ON_THREAD(store_thread) add_job(struct store *store, struct delivery_key key, st
 	job->slot = slot;
 	job->attempts = 1;
 	job->first_failed_ran_ns = -1;
-	job->at_most_once = at_most_once;
+	job->at_most_once = wanted->at_most_once;
+	job->ordered = wanted->order_key != NULL;
 	*store->batch.jobs_tail = job;
 	store->batch.jobs_tail = &job->next;
 }
 
 bool
-insert_delivery(struct store *store, int64_t seq, int64_t handler, struct event *event,
-                bool at_most_once, bool may_run, struct error *err)
+insert_delivery(struct store *store, int64_t seq, const struct wanted *wanted, struct event *event,
+                bool may_run, struct error *err)
 {
 	const struct store_listener *listener = &store->listener;
-	struct delivery_key key = { seq, handler };
-	int slot = -1;
-	if (may_run && store->listening && store->claims_returned &&
-	    !atomic_load(&store->claims_paused)) {
-		slot = listener->take_slot(listener->context, handler);
+	struct delivery_key key = { seq, wanted->handler };
+	bool held = false;
+	if (wanted->order_key != NULL &&
+	    !order_is_blocked(store, wanted->handler, span_of(wanted->order_key), &held, err)) {
+		return false;
 	}
-	enum delivery_state state = slot < 0       ? DELIVERY_PENDING
-	                            : at_most_once ? DELIVERY_DONE
-	                                           : DELIVERY_RUNNING;
+	int slot = -1;
+	if (may_run && !held && store->listening && store->claims_returned &&
+	    !atomic_load(&store->claims_paused)) {
+		slot = listener->take_slot(listener->context, wanted->handler);
+	}
+	enum delivery_state state = slot < 0               ? DELIVERY_PENDING
+	                            : wanted->at_most_once ? DELIVERY_DONE
+	                                                   : DELIVERY_RUNNING;
 	int64_t changes;
 	if (!statement_run(store,
-	                   statement_bind(store, SQL_DELIVERY_INSERT, "iiiiit", seq, handler,
-	                                  (int64_t)state, (int64_t)(slot < 0 ? 0 : 1),
-	                                  store->batch.now_ns,
-	                                  state == DELIVERY_DONE ? "unknown" : NULL),
+	                   statement_bind(store, SQL_DELIVERY_INSERT, "iiiiitti", seq,
+	                                  wanted->handler, (int64_t)state,
+	                                  (int64_t)(slot < 0 ? 0 : 1), store->batch.now_ns,
+	                                  state == DELIVERY_DONE ? "unknown" : NULL,
+	                                  wanted->order_key, (int64_t)(held ? 1 : 0)),
 	                   &changes, err)) {
 		if (slot >= 0) {
-			listener->give_slot(listener->context, handler, slot);
+			listener->give_slot(listener->context, wanted->handler, slot);
 		}
 		return false;
 	}
 	ALWAYS(changes == 1, "delivery-is-new");
-	ledger_add(store, seq, handler, LEDGER_RECEIVED, 1);
-	ledger_add(store, seq, handler, state, 1);
-	if (slot < 0) {
+	ledger_add(store, seq, wanted->handler, LEDGER_RECEIVED, 1);
+	ledger_add(store, seq, wanted->handler, state, 1);
+	if (slot >= 0) {
+		if (wanted->at_most_once && wanted->order_key != NULL) {
+			order_try_begins(store, key, span_of(wanted->order_key));
+		}
+		add_job(store, key, event, slot, wanted);
+	} else if (!held) {
 		batch_due(store, key, store->batch.now_ns, false);
-	} else {
-		add_job(store, key, event, slot, at_most_once);
 	}
 	return true;
 }
@@ -77,8 +87,8 @@ ON_THREAD(store_thread)
 	insert_deliveries(struct store *store, struct arrival *arrival, struct error *err)
 {
 	for (size_t i = 0; i < arrival->wanted_count; i++) {
-		if (!insert_delivery(store, arrival->event->seq, arrival->wanted[i].handler,
-		                     arrival->event, arrival->wanted[i].at_most_once, true, err)) {
+		if (!insert_delivery(store, arrival->event->seq, &arrival->wanted[i],
+		                     arrival->event, true, err)) {
 			return false;
 		}
 	}
@@ -87,17 +97,16 @@ ON_THREAD(store_thread)
 
 bool
 reopen_delivery(struct store *store, struct delivery_key key, enum delivery_state from,
-                bool revival, bool *changed, struct error *err)
+                enum reopening how, bool *changed, struct error *err)
 {
-	int64_t changes;
-	if (!statement_run(store,
-	                   statement_bind(store, SQL_DELIVERY_REOPEN, "iiiii", key.seq, key.handler,
-	                                  (int64_t)from, (int64_t)(revival ? 1 : 0),
-	                                  store->batch.now_ns),
-	                   &changes, err)) {
+	sqlite3_stmt *statement =
+		statement_bind(store, SQL_DELIVERY_REOPEN, "iiiiii", key.seq, key.handler,
+	                       (int64_t)from, (int64_t)(how == REOPEN_REVIVAL ? 1 : 0),
+	                       store->batch.now_ns, (int64_t)(how == REOPEN_AGAIN ? 1 : 0));
+	bool ordered = false;
+	if (!statement_flag(store, statement, changed, &ordered, err)) {
 		return false;
 	}
-	*changed = changes == 1;
 	if (!*changed) {
 		return true;
 	}
@@ -108,6 +117,9 @@ reopen_delivery(struct store *store, struct delivery_key key, enum delivery_stat
 		return false;
 	}
 	ledger_move(store, key, from, DELIVERY_PENDING);
+	if (ordered) {
+		return order_settle(store, key, err);
+	}
 	batch_due(store, key, store->batch.now_ns, true);
 	return true;
 }
@@ -128,7 +140,7 @@ rank(enum delivery_state state)
 
 static bool
 ON_THREAD(store_thread) judge_duplicate(struct store *store, struct arrival *arrival, int64_t seq,
-                                        struct error *err)
+                                        bool erased, struct error *err)
 {
 	const struct store_listener *listener = &store->listener;
 	sqlite3_stmt *statement = statement_bind(store, SQL_DELIVERY_STATES, "i", seq);
@@ -139,7 +151,7 @@ ON_THREAD(store_thread) judge_duplicate(struct store *store, struct arrival *arr
 		int64_t handler = sqlite3_column_int64(statement, 0);
 		enum delivery_state state = (enum delivery_state)sqlite3_column_int(statement, 1);
 		int64_t revivals = sqlite3_column_int64(statement, 2);
-		if (state == DELIVERY_DEAD && revivals < STORE_REVIVALS_MOST &&
+		if (state == DELIVERY_DEAD && !erased && revivals < STORE_REVIVALS_MOST &&
 		    dead_count < DELIVERIES_MOST && listener->exists(listener->context, handler)) {
 			dead[dead_count++] = handler;
 			state = DELIVERY_PENDING;
@@ -156,7 +168,7 @@ ON_THREAD(store_thread) judge_duplicate(struct store *store, struct arrival *arr
 	for (size_t i = 0; i < dead_count; i++) {
 		bool changed;
 		if (!reopen_delivery(store, (struct delivery_key){ seq, dead[i] }, DELIVERY_DEAD,
-		                     true, &changed, err)) {
+		                     REOPEN_REVIVAL, &changed, err)) {
 			return false;
 		}
 		arrival->result = changed ? ARRIVAL_REVIVED : arrival->result;
@@ -206,9 +218,10 @@ ON_THREAD(store_thread)
 	ALWAYS(code == SQLITE_ROW, "duplicate-is-there");
 	int64_t seq = sqlite3_column_int64(statement, 0);
 	arrival->conflict = !event_hash_equal(column_hash(statement, 1), event->hash);
+	bool erased = sqlite3_column_int(statement, 2) != 0;
 	statement_reset(statement);
 	event->seq = seq;
-	return judge_duplicate(store, arrival, seq, err);
+	return judge_duplicate(store, arrival, seq, erased, err);
 }
 
 /* --- claims --- */
@@ -220,7 +233,8 @@ ON_THREAD(store_thread) bury(struct store *store, struct delivery_key key, const
 	return statement_run(store,
 	                     statement_bind(store, SQL_DEAD_INSERT, "iitwb", key.seq, key.handler,
 	                                    reason, store->batch.now_ns, output),
-	                     NULL, err);
+	                     NULL, err) &&
+	       own_death(store, key, err);
 }
 
 /* No try is made with a body that has changed; the row says so beside those of the tries. */
@@ -234,6 +248,7 @@ ON_THREAD(store_thread) apply_corrupt(struct store *store, struct claim *claim, 
 	bool moved = code == SQLITE_ROW;
 	int64_t attempts = moved ? sqlite3_column_int64(statement, 0) : 0;
 	int64_t round = moved ? sqlite3_column_int64(statement, 1) : 0;
+	bool ordered = moved && sqlite3_column_int(statement, 2) != 0;
 	if (moved) {
 		code = statement_step(store, statement, err);
 	}
@@ -251,7 +266,30 @@ ON_THREAD(store_thread) apply_corrupt(struct store *store, struct claim *claim, 
 	                                    store->batch.now_ns, (int64_t)0, "failed", "corrupt",
 	                                    text, (struct span){ 0 }, "corrupt"),
 	                     NULL, err) &&
-	       bury(store, claim->key, "corrupt", (struct span){ 0 }, err);
+	       bury(store, claim->key, "corrupt", (struct span){ 0 }, err) &&
+	       (!ordered || order_settle(store, claim->key, err));
+}
+
+/* All tries were made while nobody knew how many there may be: a crash came when the handler was not configured. */
+static bool
+ON_THREAD(store_thread) apply_exhausted(struct store *store, struct claim *claim, struct error *err)
+{
+	bool changed;
+	bool ordered = false;
+	claim->later = false;
+	if (!statement_flag(store,
+	                    statement_bind(store, SQL_DELIVERY_MOVE, "iiii", claim->key.seq,
+	                                   claim->key.handler, (int64_t)DELIVERY_PENDING,
+	                                   (int64_t)DELIVERY_DEAD),
+	                    &changed, &ordered, err)) {
+		return false;
+	}
+	if (!changed) {
+		return true;
+	}
+	ledger_move(store, claim->key, DELIVERY_PENDING, DELIVERY_DEAD);
+	return bury(store, claim->key, "attempts", (struct span){ 0 }, err) &&
+	       (!ordered || order_settle(store, claim->key, err));
 }
 
 static bool
@@ -271,10 +309,10 @@ ON_THREAD(store_thread) apply_claim(struct store *store, struct claim *claim, st
 		return true;
 	}
 	enum delivery_state to = claim->at_most_once ? DELIVERY_DONE : DELIVERY_RUNNING;
-	sqlite3_stmt *statement =
-		statement_bind(store, SQL_DELIVERY_CLAIM, "iiiti", claim->key.seq,
-	                       claim->key.handler, (int64_t)to,
-	                       claim->at_most_once ? "unknown" : NULL, claim->expected_due_ns);
+	sqlite3_stmt *statement = statement_bind(store, SQL_DELIVERY_CLAIM, "iiitii",
+	                                         claim->key.seq, claim->key.handler, (int64_t)to,
+	                                         claim->at_most_once ? "unknown" : NULL,
+	                                         claim->expected_due_ns, claim->attempts_most);
 	int code = statement_step(store, statement, err);
 	if (code == SQLITE_ROW) {
 		claim->claimed = true;
@@ -283,6 +321,8 @@ ON_THREAD(store_thread) apply_claim(struct store *store, struct claim *claim, st
 		claim->first_failed_ran_ns = sqlite3_column_type(statement, 2) == SQLITE_NULL
 		                                     ? -1
 		                                     : sqlite3_column_int64(statement, 2);
+		claim->key_round = sqlite3_column_int64(statement, 3);
+		claim->ordered = sqlite3_column_int(statement, 4) != 0;
 		code = statement_step(store, statement, err);
 	}
 	if (code == 0) {
@@ -291,7 +331,8 @@ ON_THREAD(store_thread) apply_claim(struct store *store, struct claim *claim, st
 	statement_reset(statement);
 	if (claim->claimed) {
 		ledger_move(store, claim->key, DELIVERY_PENDING, to);
-		return true;
+		return !claim->at_most_once || !claim->ordered ||
+		       order_try_of(store, claim->key, err);
 	}
 	statement =
 		statement_bind(store, SQL_DELIVERY_DUE, "ii", claim->key.seq, claim->key.handler);
@@ -301,8 +342,10 @@ ON_THREAD(store_thread) apply_claim(struct store *store, struct claim *claim, st
 	}
 	claim->later = code == SQLITE_ROW;
 	claim->due_ns = claim->later ? sqlite3_column_int64(statement, 0) : 0;
+	claim->retry = claim->later ? sqlite3_column_int(statement, 1) != 0 : claim->retry;
+	bool exhausted = claim->later && sqlite3_column_int64(statement, 2) >= claim->attempts_most;
 	statement_reset(statement);
-	return true;
+	return !exhausted || apply_exhausted(store, claim, err);
 }
 
 /* --- results --- */
@@ -337,7 +380,9 @@ ON_THREAD(store_thread) move_statement(struct store *store, const struct result_
 		if (result->at_most_once) {
 			return statement_bind(store, SQL_DELIVERY_OUTCOME, "iiiitt", seq, handler,
 			                      result->round, result->attempts,
-			                      result->error_type == NULL ? "succeeded" : "failed",
+			                      result->unknown              ? "unknown"
+			                      : result->error_type == NULL ? "succeeded"
+			                                                   : "failed",
 			                      result->error);
 		}
 		return statement_bind(store, SQL_DELIVERY_DONE, "iiii", seq, handler, result->round,
@@ -374,7 +419,29 @@ ON_THREAD(store_thread) note_done(struct store *store, const struct result_inten
 
 static bool
 ON_THREAD(store_thread)
-	apply_result(struct store *store, const struct result_intent *result, struct error *err)
+	settle_ledger(struct store *store, const struct result_intent *result, struct error *err)
+{
+	switch (result->move) {
+	case MOVE_DONE:
+		if (!result->at_most_once) {
+			ledger_move(store, result->key, DELIVERY_RUNNING, DELIVERY_DONE);
+		}
+		note_done(store, result);
+		return true;
+	case MOVE_AGAIN:
+	case MOVE_GIVE_BACK:
+		ledger_move(store, result->key, DELIVERY_RUNNING, DELIVERY_PENDING);
+		return true;
+	case MOVE_DEAD:
+		ledger_move(store, result->key, DELIVERY_RUNNING, DELIVERY_DEAD);
+		return bury(store, result->key, result->reason,
+		            (struct span){ result->output, result->output_size }, err);
+	}
+	return true;
+}
+
+bool
+apply_result(struct store *store, const struct result_intent *result, struct error *err)
 {
 	int64_t changes;
 	if (!statement_run(store, move_statement(store, result), &changes, err)) {
@@ -397,23 +464,13 @@ ON_THREAD(store_thread)
 	                   NULL, err)) {
 		return false;
 	}
-	switch (result->move) {
-	case MOVE_DONE:
-		if (!result->at_most_once) {
-			ledger_move(store, result->key, DELIVERY_RUNNING, DELIVERY_DONE);
-		}
-		note_done(store, result);
-		return true;
-	case MOVE_AGAIN:
-	case MOVE_GIVE_BACK:
-		ledger_move(store, result->key, DELIVERY_RUNNING, DELIVERY_PENDING);
-		return true;
-	case MOVE_DEAD:
-		ledger_move(store, result->key, DELIVERY_RUNNING, DELIVERY_DEAD);
-		return bury(store, result->key, result->reason,
-		            (struct span){ result->output, result->output_size }, err);
+	if (!settle_ledger(store, result, err)) {
+		return false;
 	}
-	return true;
+	if (result->at_most_once) {
+		order_try_ends(store, result->key);
+	}
+	return !result->ordered || order_settle(store, result->key, err);
 }
 
 /* --- changes --- */
@@ -425,17 +482,21 @@ ON_THREAD(store_thread)
 {
 	change->changed = 0;
 	for (size_t i = 0; i < change->key_count; i++) {
-		int64_t changes;
+		bool changed;
+		bool ordered = false;
 		struct delivery_key key = change->keys[i];
-		if (!statement_run(store,
-		                   statement_bind(store, SQL_DELIVERY_MOVE, "iiii", key.seq,
-		                                  key.handler, (int64_t)from, (int64_t)to),
-		                   &changes, err)) {
+		if (!statement_flag(store,
+		                    statement_bind(store, SQL_DELIVERY_MOVE, "iiii", key.seq,
+		                                   key.handler, (int64_t)from, (int64_t)to),
+		                    &changed, &ordered, err)) {
 			return false;
 		}
-		if (changes == 1) {
+		if (changed) {
 			ledger_move(store, key, from, to);
 			change->changed++;
+		}
+		if (ordered && !order_settle(store, key, err)) {
+			return false;
 		}
 	}
 	return statement_run(store,
@@ -457,6 +518,13 @@ ON_THREAD(store_thread) apply_change(struct store *store, struct change *change,
 	case CHANGE_RESTORE:
 		return apply_moves(store, change, DELIVERY_DISCARDED, DELIVERY_DEAD, err);
 	case CHANGE_NAMES: return names_apply(store, change->names, err);
+	case CHANGE_ORDER: return order_settle_slice(store, change, err);
+	case CHANGE_PAUSE:
+	case CHANGE_RESUME: return apply_pause(store, change, err);
+	case CHANGE_TAKE: return apply_take(store, change, err);
+	case CHANGE_LEASE: return apply_lease(store, change, err);
+	case CHANGE_NOTHING: return true;
+	case CHANGE_SETUP: break; /* effects.c: in a transaction of its own */
 	}
 	return true;
 }
@@ -472,56 +540,58 @@ apply_intent(struct store *store, struct intent *intent, struct error *err)
 		return apply_result(store, CONTAINER(intent, struct result_intent, intent), err);
 	case INTENT_CHANGE:
 		return apply_change(store, CONTAINER(intent, struct change, intent), err);
+	case INTENT_EFFECT: break; /* effects.c: never in a transaction with others */
 	}
 	return true;
 }
 
-/* --- what a killed life left --- */
+/* --- what a killed life left, and leases that are over --- */
 
 #define RETURN_SLICE 128
 
 struct left {
 	struct returned plan;
 	int64_t round;
+	bool ordered;
 };
 
 static bool
-ON_THREAD(store_thread) return_one(struct store *store, struct left *left, struct error *err)
+ON_THREAD(store_thread) return_one(struct store *store, struct left *left, const char *type,
+                                   const char *text, struct error *err)
 {
-	static const char crashed[] = "crashed: the service ended in the middle of this try";
 	struct returned *plan = &left->plan;
-	char text[sizeof(crashed)];
-	memcpy(text, crashed, sizeof(text));
-	store->listener.returned(store->listener.context, plan);
+	char *error = memory_text(text);
 	struct result_intent result = {
 		.key = plan->key,
 		.move = plan->dead ? MOVE_DEAD : MOVE_AGAIN,
+		.ordered = left->ordered,
 		.round = left->round,
 		.attempts = plan->attempts,
 		.due_ns = plan->due_ns,
 		.started_ns = store->batch.now_ns,
 		.ran_ns = plan->ran_ns,
-		.reason = "crashed",
-		.error_type = "crashed",
-		.error = text,
+		.reason = type,
+		.error_type = type,
+		.error = error,
 	};
-	if (!plan->dead) {
+	bool good = apply_result(store, &result, err);
+	free(error);
+	if (good && !plan->dead && !left->ordered) {
 		batch_due(store, plan->key, plan->due_ns, true);
 	}
-	return apply_result(store, &result, err);
+	return good;
 }
 
-bool
-apply_returned(struct store *store, struct error *err)
+static bool
+take_left(struct store *store, sqlite3_stmt *statement, struct left *left, size_t *count,
+          struct error *err)
 {
-	struct left left[RETURN_SLICE];
-	size_t count = 0;
-	sqlite3_stmt *statement = statement_bind(store, SQL_RUNNING_LIST, "");
 	int code;
+	*count = 0;
 	while ((code = statement_step(store, statement, err)) == SQLITE_ROW &&
-	       count < RETURN_SLICE) {
+	       *count < RETURN_SLICE) {
 		bool first = sqlite3_column_type(statement, 4) == SQLITE_NULL;
-		left[count++] = (struct left){
+		left[(*count)++] = (struct left){
 			.plan = { .key = { sqlite3_column_int64(statement, 0),
 			                   sqlite3_column_int64(statement, 1) },
 			          .attempts = sqlite3_column_int64(statement, 2),
@@ -529,17 +599,50 @@ apply_returned(struct store *store, struct error *err)
 			                  first ? -1 : sqlite3_column_int64(statement, 4),
 			          .ran_ns = sqlite3_column_int64(statement, 5) },
 			.round = sqlite3_column_int64(statement, 3),
+			.ordered = sqlite3_column_int(statement, 6) != 0,
 		};
 	}
 	if (code == 0) {
 		return false;
 	}
 	statement_reset(statement);
+	return true;
+}
+
+bool
+apply_returned(struct store *store, struct error *err)
+{
+	struct left left[RETURN_SLICE];
+	size_t count;
+	if (!take_left(store, statement_bind(store, SQL_RUNNING_LIST, ""), left, &count, err)) {
+		return false;
+	}
 	for (size_t i = 0; i < count; i++) {
-		if (!return_one(store, &left[i], err)) {
+		store->listener.returned(store->listener.context, &left[i].plan);
+		if (!return_one(store, &left[i], "crashed",
+		                "crashed: the service ended in the middle of this try", err)) {
 			return false;
 		}
 	}
 	store->batch.last_returned = count < RETURN_SLICE;
 	return true;
+}
+
+bool
+apply_leases_over(struct store *store, struct error *err)
+{
+	struct left left[RETURN_SLICE];
+	size_t count;
+	if (!take_left(store, statement_bind(store, SQL_LEASE_OVER, "i", store->batch.now_ns), left,
+	               &count, err)) {
+		return false;
+	}
+	for (size_t i = 0; i < count; i++) {
+		store->listener.lease_over(store->listener.context, &left[i].plan);
+		if (!return_one(store, &left[i], "lease_expired",
+		                "lease_expired: not acknowledged within its visibility", err)) {
+			return false;
+		}
+	}
+	return leases_next(store, err);
 }

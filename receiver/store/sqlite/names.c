@@ -8,7 +8,8 @@ bool
 names_load(struct store *store, struct error *err)
 {
 	sqlite3_stmt *statement;
-	static const char sql[] = "SELECT id, name, ran_ns FROM handler";
+	static const char sql[] =
+		"SELECT id, name, ran_ns, paused_at IS NOT NULL, paused_until FROM handler";
 	if (sqlite3_prepare_v2(store->database, sql, -1, &statement, NULL) != SQLITE_OK) {
 		return sqlite_error(err, store->database, sql);
 	}
@@ -19,6 +20,12 @@ names_load(struct store *store, struct error *err)
 			atomic_store(&store->names[id],
 			             memory_text((const char *)sqlite3_column_text(statement, 1)));
 			atomic_store(&store->ran_ns[id], sqlite3_column_int64(statement, 2));
+			if (sqlite3_column_int(statement, 3) != 0) {
+				bool for_ever = sqlite3_column_type(statement, 4) == SQLITE_NULL;
+				atomic_store(&store->paused[id],
+				             for_ever ? INT64_MAX
+				                      : sqlite3_column_int64(statement, 4));
+			}
 			if (id > atomic_load(&store->highest_handler)) {
 				atomic_store(&store->highest_handler, id);
 			}
@@ -103,6 +110,29 @@ names_apply(struct store *store, const struct store_names *names, struct error *
 		}
 	}
 	return list_gone(store, names, err);
+}
+
+bool
+apply_pause(struct store *store, struct change *change, struct error *err)
+{
+	bool pause = change->kind == CHANGE_PAUSE;
+	sqlite3_stmt *statement;
+	if (pause && change->until != INT64_MAX) {
+		statement =
+			statement_bind(store, SQL_PAUSE, "iwitt", change->id, store->batch.now_ns,
+		                       change->until, change->who, change->reason);
+	} else if (pause) {
+		statement = statement_bind(store, SQL_PAUSE, "iwntt", change->id,
+		                           store->batch.now_ns, change->who, change->reason);
+	} else {
+		statement = statement_bind(store, SQL_PAUSE, "innnn", change->id);
+	}
+	return statement_run(store, statement, &change->changed, err) &&
+	       statement_run(store,
+	                     statement_bind(store, SQL_AUDIT, "wtttti", store->batch.now_ns,
+	                                    change->who, pause ? "pause" : "resume",
+	                                    change->handler, change->reason, (int64_t)1),
+	                     NULL, err);
 }
 
 bool

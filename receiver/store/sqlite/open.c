@@ -125,6 +125,7 @@ open_database(struct store *store, struct error *err)
 	(void)sqlite3_busy_timeout(store->database, SQLITE_BUSY_MS);
 	int keep = 1;
 	(void)sqlite3_file_control(store->database, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
+	sandbox_install(&store->sandbox, store->database);
 	return check_identity(store, err) && set_up(store, err) &&
 	       filter_functions(store->database, err);
 }
@@ -253,7 +254,7 @@ ON_THREAD(store_thread) prepare(struct store *store, struct error *err)
 	}
 	return touch_tables(store, err) && check_suspect(store, err) && names_load(store, err) &&
 	       load_seq(store, err) && ledger_load(store, err) && statements_prepare(store, err) &&
-	       replays_load(store, err);
+	       replays_load(store, err) && purge_load(store, err);
 }
 
 bool
@@ -264,6 +265,8 @@ store_open(struct store **ret, const struct store_options *options, struct error
 	store->lock.fd = -1;
 	store->inbox.fd = -1;
 	store->waiting_tail = &store->waiting;
+	store->effects_tail = &store->effects;
+	store->lease_at_ns = 0; /* looked up in the first turn */
 	(void)pthread_mutex_init(&store->text_lock, NULL);
 	(void)pthread_mutex_init(&store->notes_lock, NULL);
 	thread_become(&store_thread); /* nobody else knows the store yet */
@@ -273,7 +276,7 @@ store_open(struct store **ret, const struct store_options *options, struct error
 	            check_wal(options, err) && open_database(store, err) && prepare(store, err);
 	thread_become(NULL);
 	if (!good) {
-		store_close(store);
+		(void)store_close(store);
 		return false;
 	}
 	*ret = store;

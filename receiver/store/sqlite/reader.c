@@ -123,7 +123,7 @@ reader_due(struct reader *reader, int64_t handler, bool retry, struct due *items
            size_t *count, struct error *err)
 {
 	static const char sql[] =
-		"SELECT seq, due FROM delivery WHERE handler = ?1 AND retry = ?2 AND state = 0 "
+		"SELECT seq, due FROM delivery WHERE handler = ?1 AND retry = ?2 AND state = 0 AND held = 0 "
 		"ORDER BY due LIMIT ?3";
 	if (reader->due == NULL && (reader->due = prepare(reader, sql, err)) == NULL) {
 		return false;
@@ -341,7 +341,8 @@ reader_deliveries(struct reader *reader, int64_t seq, delivery_row_fn *row, void
 {
 	sqlite3_stmt *statement = prepare(
 		reader,
-		"SELECT d.handler, h.name, d.state, d.attempts, d.round, d.due, d.last_error, d.outcome "
+		"SELECT d.handler, h.name, d.state, d.attempts, d.round, d.due, d.last_error, d.outcome, "
+		"d.held, d.retry, coalesce(d.lease_until, 0), d.order_key "
 		"FROM delivery AS d JOIN handler AS h ON h.id = d.handler WHERE d.seq = ?1 ORDER BY h.name",
 		err);
 	if (statement == NULL) {
@@ -358,12 +359,50 @@ reader_deliveries(struct reader *reader, int64_t seq, delivery_row_fn *row, void
 			.round = sqlite3_column_int64(statement, 4),
 			.due_ns = sqlite3_column_int64(statement, 5),
 			.last_error = column_span(statement, 6),
-			.outcome = column_span(statement, 7)
+			.outcome = column_span(statement, 7),
+			.held = sqlite3_column_int(statement, 8) != 0,
+			.retry = sqlite3_column_int(statement, 9) != 0,
+			.lease_until_ns = sqlite3_column_int64(statement, 10),
+			.order_key = column_span(statement, 11),
 		};
 		go_on = row(context, &delivery);
 	}
 	bool good = !go_on || sqlite3_errcode(reader->database) == SQLITE_DONE ||
 	            failed(reader, "deliveries", err);
+	(void)sqlite3_finalize(statement);
+	return good;
+}
+
+bool
+reader_order_head(struct reader *reader, int64_t handler, struct span key, bool dead,
+                  named_delivery_fn *row, void *context, struct error *err)
+{
+	sqlite3_stmt *statement = prepare(
+		reader,
+		"SELECT e.source, e.event_id, e.type, h.name, d.state, d.last_error FROM delivery AS d "
+		"JOIN events AS e ON e.seq = d.seq JOIN handler AS h ON h.id = d.handler "
+		"WHERE d.handler = ?1 AND d.order_key = ?2 AND d.state IN (0, 1, 3) AND (?3 OR d.state <> 3) "
+		"ORDER BY d.state <> 1, d.seq LIMIT 1",
+		err);
+	if (statement == NULL) {
+		return false;
+	}
+	(void)sqlite3_bind_int64(statement, 1, handler);
+	bind_span(statement, 2, key);
+	(void)sqlite3_bind_int(statement, 3, dead ? 1 : 0);
+	int code = sqlite3_step(statement);
+	if (code == SQLITE_ROW) {
+		struct named_delivery head = {
+			.source = column_span(statement, 0),
+			.event_id = column_span(statement, 1),
+			.type = column_span(statement, 2),
+			.handler = column_span(statement, 3),
+			.state = (enum delivery_state)sqlite3_column_int(statement, 4),
+			.last_error = column_span(statement, 5),
+		};
+		(void)row(context, &head);
+	}
+	bool good = code == SQLITE_ROW || code == SQLITE_DONE || failed(reader, "order", err);
 	(void)sqlite3_finalize(statement);
 	return good;
 }
@@ -518,17 +557,25 @@ deliveries_where(const struct filter *filter, const char *ids, struct buffer *sq
 }
 
 bool
-reader_delivery_counts(struct reader *reader, const struct filter *filter, const char *ids,
-                       struct delivery_counts *counts, struct error *err)
+reader_delivery_counts(struct reader *reader, const struct filter *filter, bool letters,
+                       const char *ids, const char *guarded, struct delivery_counts *counts,
+                       struct error *err)
 {
 	struct filter any = *filter; /* its texts stay the caller's */
 	struct buffer sql;
 	memset(counts, 0, sizeof(*counts));
-	any.states = 0;
+	any.states = letters ? filter->states : 0;
 	buffer_init(&sql, 8192);
-	buffer_text(&sql, "SELECT d.state, d.outcome IS NOT NULL, count(*)");
-	deliveries_where(&any, ids, &sql);
-	buffer_text(&sql, " GROUP BY 1, 2");
+	buffer_text(
+		&sql,
+		"SELECT d.state, d.outcome IS NOT NULL OR EXISTS (SELECT 1 FROM json_each(?2) AS g WHERE g.key = h.name "
+		"AND (d.state = 2 OR d.first_failed_at < g.value)), e.body IS NULL, count(*)");
+	if (letters) {
+		dead_where(&any, ids, &sql);
+	} else {
+		deliveries_where(&any, ids, &sql);
+	}
+	buffer_text(&sql, " GROUP BY 1, 2, 3");
 	buffer_byte(&sql, '\0');
 	sqlite3_stmt *statement = prepare(reader, sql.data, err);
 	buffer_finish(&sql);
@@ -536,15 +583,19 @@ reader_delivery_counts(struct reader *reader, const struct filter *filter, const
 		return false;
 	}
 	bind_text(statement, 1, ids);
-	filter_bind(&any, statement, 2);
+	bind_text(statement, 2, guarded);
+	filter_bind(&any, statement, 3);
 	while (sqlite3_step(statement) == SQLITE_ROW) {
 		int state = sqlite3_column_int(statement, 0);
-		int64_t count = sqlite3_column_int64(statement, 2);
+		bool bodiless = sqlite3_column_int(statement, 2) != 0;
+		int64_t count = sqlite3_column_int64(statement, 3);
 		if (state >= 0 && state < DELIVERY_STATES) {
 			counts->states[state] += count;
+			counts->bodiless[state] += bodiless ? count : 0;
 		}
-		if (state == DELIVERY_DONE && sqlite3_column_int(statement, 1) != 0) {
-			counts->done_at_most_once += count;
+		if (state >= 0 && state < DELIVERY_STATES && !bodiless &&
+		    sqlite3_column_int(statement, 1) != 0) {
+			counts->guarded[state] += count;
 		}
 	}
 	bool good =
@@ -589,16 +640,32 @@ reader_named_deliveries(struct reader *reader, const struct filter *filter, cons
 }
 
 bool
-reader_event_count(struct reader *reader, const struct filter *filter, int64_t *count,
-                   struct error *err)
+reader_unfilled(struct reader *reader, const struct filter *filter, const char *handler,
+                bool bodies, event_row_fn *row, void *context, struct error *err)
 {
+	struct filter events = *filter; /* its texts stay the caller's */
 	struct buffer sql;
+	events.handler = NULL;
+	events.error = NULL;
+	events.states = 0;
 	buffer_init(&sql, 8192);
-	buffer_text(&sql, "SELECT count(*) FROM events AS e WHERE ?1 IS NULL");
-	filter_sql(filter, &sql);
-	bool good = count_with(reader, &sql, filter, NULL, count, err);
+	buffer_format(
+		&sql,
+		"SELECT e.seq, e.source, e.event_id, e.type, e.received_at, length(e.body), NULL, %s "
+		"FROM events AS e WHERE e.body IS NOT NULL AND NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = e.seq "
+		"AND d.handler = (SELECT id FROM handler WHERE name = ?1))",
+		bodies ? "e.body" : "NULL");
+	filter_sql(&events, &sql);
+	buffer_text(&sql, " ORDER BY e.seq");
+	buffer_byte(&sql, '\0');
+	sqlite3_stmt *statement = prepare(reader, sql.data, err);
 	buffer_finish(&sql);
-	return good;
+	if (statement == NULL) {
+		return false;
+	}
+	bind_text(statement, 1, handler);
+	filter_bind(&events, statement, 2);
+	return walk_events(reader, statement, true, row, context, err);
 }
 
 bool

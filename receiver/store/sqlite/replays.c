@@ -19,6 +19,8 @@ struct candidate {
 	int64_t position;
 	enum delivery_state state;
 	bool at_most_once;
+	bool bodiless; /* purged or erased */
+	int64_t first_failed_ns;
 };
 
 struct slice {
@@ -177,7 +179,7 @@ slice_sql(const struct replay *replay, struct buffer *sql)
 	if (replay->of_dead) {
 		buffer_text(
 			sql,
-			"SELECT l.seq, l.handler, l.id, d.state, d.outcome IS NOT NULL FROM dead_letter AS l "
+			"SELECT l.seq, l.handler, l.id, d.state, d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0) FROM dead_letter AS l "
 			"JOIN delivery AS d ON d.seq = l.seq AND d.handler = l.handler "
 			"JOIN events AS e ON e.seq = l.seq JOIN handler AS h ON h.id = l.handler "
 			"WHERE l.id > ?1 AND l.id <= ?2 AND ?3 IS ?3");
@@ -187,13 +189,13 @@ slice_sql(const struct replay *replay, struct buffer *sql)
 	} else if (replay->handler != 0) {
 		buffer_text(
 			sql,
-			"SELECT e.seq, ?3, e.seq, coalesce(d.state, -1), d.outcome IS NOT NULL FROM events AS e "
+			"SELECT e.seq, ?3, e.seq, coalesce(d.state, -1), d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0) FROM events AS e "
 			"LEFT JOIN delivery AS d ON d.seq = e.seq AND d.handler = ?3 "
 			"WHERE e.seq > ?1 AND e.seq <= ?2 AND ?3 IS ?3");
 	} else {
 		buffer_text(
 			sql,
-			"SELECT d.seq, d.handler, d.seq, d.state, d.outcome IS NOT NULL FROM delivery AS d "
+			"SELECT d.seq, d.handler, d.seq, d.state, d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0) FROM delivery AS d "
 			"JOIN events AS e ON e.seq = d.seq JOIN handler AS h ON h.id = d.handler "
 			"WHERE d.seq > ?1 AND d.seq <= ?2 AND ?3 IS ?3");
 		if (replay->ids != NULL) {
@@ -214,6 +216,8 @@ slice_take(struct slice *slice, sqlite3_stmt *statement, bool *cut)
 			.position = sqlite3_column_int64(statement, 2),
 			.state = (enum delivery_state)sqlite3_column_int(statement, 3),
 			.at_most_once = sqlite3_column_int(statement, 4) != 0,
+			.bodiless = sqlite3_column_int(statement, 5) != 0,
+			.first_failed_ns = sqlite3_column_int64(statement, 6),
 		};
 		if (slice->count >= slice->most &&
 		    item.position != slice->items[slice->count - 1].position) {
@@ -307,10 +311,12 @@ ON_THREAD(store_thread) create_one(struct store *store, struct slice *slice,
 		return false;
 	}
 	bool good = true;
-	if (listener->wants(listener->context, item->key.handler, event)) {
+	struct wanted wanted = { .handler = item->key.handler };
+	if (listener->wants(listener->context, item->key.handler, event, &wanted)) {
 		slice->created++;
-		good = insert_delivery(store, item->key.seq, item->key.handler, event, false, false,
-		                       err);
+		good = insert_delivery(store, item->key.seq, &wanted, event, false, err) &&
+		       (wanted.order_key == NULL || order_settle(store, item->key, err));
+		free(wanted.order_key);
 	}
 	event_release(event);
 	return good;
@@ -321,6 +327,11 @@ ON_THREAD(store_thread) replay_one(struct store *store, struct slice *slice,
                                    const struct candidate *item, struct error *err)
 {
 	const struct replay *replay = slice->replay;
+	if (item->bodiless && item->state != DELIVERY_PENDING && item->state != DELIVERY_RUNNING &&
+	    ((int)item->state < 0 || (replay->states & (1U << item->state)) != 0)) {
+		slice->refused++;
+		return true;
+	}
 	if ((int)item->state < 0) {
 		return create_one(store, slice, item, err);
 	}
@@ -329,12 +340,18 @@ ON_THREAD(store_thread) replay_one(struct store *store, struct slice *slice,
 		slice->skipped++;
 		return true;
 	}
-	if (item->state == DELIVERY_DONE && item->at_most_once && !replay->again) {
+	const struct store_listener *listener = &store->listener;
+	bool guarded = (item->state == DELIVERY_DONE && item->at_most_once) ||
+	               listener->needs_again(listener->context, item->key.handler, item->state,
+	                                     item->first_failed_ns);
+	if (guarded && !replay->again) {
 		slice->refused++;
 		return true;
 	}
 	bool changed;
-	if (!reopen_delivery(store, item->key, item->state, false, &changed, err)) {
+	bool fresh_key = replay->again && (guarded || item->state == DELIVERY_DONE);
+	enum reopening how = fresh_key ? REOPEN_AGAIN : REOPEN_REPLAY;
+	if (!reopen_delivery(store, item->key, item->state, how, &changed, err)) {
 		return false;
 	}
 	slice->replayed += changed ? 1 : 0;

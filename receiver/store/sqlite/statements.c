@@ -2,6 +2,7 @@
 
 #include "receiver/store/sqlite/writer_priv.h"
 
+/* RETURNING of SQLite 3.40 takes `x IS NOT NULL` for true, whatever x is: typeof(x) tells. */
 static const char *const texts[] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
@@ -9,41 +10,46 @@ static const char *const texts[] = {
 	[SQL_EVENT_INSERT] =
 		"INSERT INTO events (seq, source, event_id, type, received_at, headers, hash, body) "
 		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
-	[SQL_EVENT_FIND] = "SELECT seq, hash FROM events WHERE source = ?1 AND event_id = ?2",
+	[SQL_EVENT_FIND] =
+		"SELECT seq, hash, body IS NULL FROM events WHERE source = ?1 AND event_id = ?2",
 	[SQL_DELIVERY_INSERT] =
-		"INSERT INTO delivery (seq, handler, state, attempts, due, outcome) "
-		"VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+		"INSERT INTO delivery (seq, handler, state, attempts, due, outcome, order_key, held) "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
 	[SQL_DELIVERY_STATES] = "SELECT handler, state, revivals FROM delivery WHERE seq = ?1",
 	[SQL_DELIVERY_REOPEN] =
 		"UPDATE delivery SET state = 0, attempts = 0, round = round + 1, revivals = revivals + ?4, retry = 1, "
-		"due = ?5, first_failed_at = NULL, first_failed_ran = NULL, outcome = NULL "
-		"WHERE seq = ?1 AND handler = ?2 AND state = ?3",
+		"due = ?5, first_failed_at = NULL, first_failed_ran = NULL, outcome = NULL, "
+		"held = typeof(order_key) <> 'null', key_round = CASE WHEN ?6 THEN round + 1 ELSE key_round END "
+		"WHERE seq = ?1 AND handler = ?2 AND state = ?3 RETURNING typeof(order_key) <> 'null'",
 	[SQL_DELIVERY_CLAIM] =
 		"UPDATE delivery SET state = ?3, attempts = attempts + 1, outcome = ?4 "
-		"WHERE seq = ?1 AND handler = ?2 AND state = 0 AND due = ?5 RETURNING attempts, round, first_failed_ran",
+		"WHERE seq = ?1 AND handler = ?2 AND state = 0 AND held = 0 AND due = ?5 AND attempts < ?6 "
+		"RETURNING attempts, round, first_failed_ran, key_round, typeof(order_key) <> 'null'",
 	[SQL_DELIVERY_DUE] =
-		"SELECT due FROM delivery WHERE seq = ?1 AND handler = ?2 AND state = 0",
+		"SELECT due, retry, attempts FROM delivery WHERE seq = ?1 AND handler = ?2 AND state = 0 AND held = 0",
 	[SQL_DELIVERY_CORRUPT] =
 		"UPDATE delivery SET state = 3, last_error = ?3 WHERE seq = ?1 AND handler = ?2 AND state = 0 "
-		"RETURNING attempts, round",
+		"RETURNING attempts, round, typeof(order_key) <> 'null'",
 	[SQL_DELIVERY_DONE] =
-		"UPDATE delivery SET state = 2, last_error = NULL "
+		"UPDATE delivery SET state = 2, last_error = NULL, lease_until = NULL "
 		"WHERE seq = ?1 AND handler = ?2 AND state = 1 AND round = ?3 AND attempts = ?4",
 	[SQL_DELIVERY_OUTCOME] =
 		"UPDATE delivery SET outcome = ?5, last_error = ?6 "
 		"WHERE seq = ?1 AND handler = ?2 AND state = 2 AND round = ?3 AND attempts = ?4",
 	[SQL_DELIVERY_AGAIN] =
-		"UPDATE delivery SET state = 0, retry = 1, due = ?5, last_error = ?6, "
+		"UPDATE delivery SET state = 0, retry = 1, due = ?5, last_error = ?6, lease_until = NULL, "
 		"first_failed_at = coalesce(first_failed_at, ?7), first_failed_ran = coalesce(first_failed_ran, ?8) "
 		"WHERE seq = ?1 AND handler = ?2 AND state = 1 AND round = ?3 AND attempts = ?4",
 	[SQL_DELIVERY_DEAD] =
-		"UPDATE delivery SET state = 3, last_error = ?5, first_failed_at = coalesce(first_failed_at, ?6) "
+		"UPDATE delivery SET state = 3, last_error = ?5, lease_until = NULL, "
+		"first_failed_at = coalesce(first_failed_at, ?6) "
 		"WHERE seq = ?1 AND handler = ?2 AND state = 1 AND round = ?3 AND attempts = ?4",
 	[SQL_DELIVERY_GIVE_BACK] =
-		"UPDATE delivery SET state = 0, attempts = attempts - 1, due = ?5 "
+		"UPDATE delivery SET state = 0, attempts = attempts - 1, due = ?5, lease_until = NULL "
 		"WHERE seq = ?1 AND handler = ?2 AND state = 1 AND round = ?3 AND attempts = ?4",
 	[SQL_DELIVERY_MOVE] =
-		"UPDATE delivery SET state = ?4 WHERE seq = ?1 AND handler = ?2 AND state = ?3",
+		"UPDATE delivery SET state = ?4 WHERE seq = ?1 AND handler = ?2 AND state = ?3 "
+		"RETURNING typeof(order_key) <> 'null'",
 	[SQL_ATTEMPT_INSERT] =
 		"INSERT INTO attempt (seq, handler, round, number, started_at, duration_ms, result, "
 		"error_type, error, output, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -61,8 +67,62 @@ static const char *const texts[] = {
 	[SQL_META_SET] =
 		"INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
 	[SQL_RUNNING_LIST] =
-		"SELECT d.seq, d.handler, d.attempts, d.round, d.first_failed_ran, h.ran_ns "
-		"FROM delivery AS d JOIN handler AS h ON h.id = d.handler WHERE d.state = 1 LIMIT 128",
+		"SELECT d.seq, d.handler, d.attempts, d.round, d.first_failed_ran, h.ran_ns, d.order_key IS NOT NULL "
+		"FROM delivery AS d JOIN handler AS h ON h.id = d.handler "
+		"WHERE d.state = 1 AND d.lease_until IS NULL LIMIT 128",
+	[SQL_DELIVERY_RUNS] =
+		"SELECT 1 FROM delivery WHERE seq = ?1 AND handler = ?2 AND state = 1 "
+		"AND round = ?3 AND attempts = ?4",
+	[SQL_ORDER_KEY] = "SELECT order_key FROM delivery WHERE seq = ?1 AND handler = ?2",
+	[SQL_ORDER_RUNNING] =
+		"SELECT 1 FROM delivery WHERE handler = ?1 AND order_key = ?2 AND state = 1 "
+		"AND state IN (0, 1, 3) LIMIT 1",
+	[SQL_ORDER_FIRST] =
+		"SELECT seq, held, retry, due FROM delivery WHERE handler = ?1 AND order_key = ?2 AND state = ?3 "
+		"AND state IN (0, 1, 3) AND seq > ?4 ORDER BY seq LIMIT 1",
+	[SQL_ORDER_HOLD] =
+		"UPDATE delivery SET held = ?3, due = max(due, ?4) WHERE seq = ?1 AND handler = ?2 AND state = 0",
+	[SQL_ORDER_KEYS] =
+		"SELECT DISTINCT order_key FROM delivery WHERE handler = ?1 AND order_key > ?2 AND state = 0 "
+		"AND state IN (0, 1, 3) ORDER BY order_key LIMIT 128",
+	[SQL_LEASE_COUNT] =
+		"SELECT count(*) FROM delivery WHERE handler = ?1 AND lease_until IS NOT NULL",
+	[SQL_LEASE_FIND] =
+		"SELECT seq, due FROM delivery WHERE handler = ?1 AND retry = ?2 AND state = 0 AND held = 0 AND due <= ?3 "
+		"ORDER BY due LIMIT ?4",
+	[SQL_LEASE_TAKE] =
+		"UPDATE delivery SET state = 1, attempts = attempts + 1, lease_until = ?3 "
+		"WHERE seq = ?1 AND handler = ?2 AND state = 0 RETURNING attempts, round",
+	[SQL_LEASE_EXTEND] =
+		"UPDATE delivery SET lease_until = ?5 WHERE seq = ?1 AND handler = ?2 AND state = 1 AND round = ?3 "
+		"AND attempts = ?4 AND lease_until > ?6",
+	[SQL_LEASE_LIVE] =
+		"SELECT first_failed_ran, order_key IS NOT NULL FROM delivery WHERE seq = ?1 AND handler = ?2 AND state = 1 "
+		"AND round = ?3 AND attempts = ?4 AND lease_until > ?5",
+	[SQL_LEASE_OVER] =
+		"SELECT d.seq, d.handler, d.attempts, d.round, d.first_failed_ran, h.ran_ns, d.order_key IS NOT NULL "
+		"FROM delivery AS d JOIN handler AS h ON h.id = d.handler "
+		"WHERE d.lease_until IS NOT NULL AND d.lease_until <= ?1 LIMIT 128",
+	[SQL_LEASE_NEXT] = "SELECT min(lease_until) FROM delivery WHERE lease_until IS NOT NULL",
+	[SQL_PAUSE] =
+		"UPDATE handler SET paused_at = ?2, paused_until = ?3, paused_by = ?4, paused_reason = ?5 WHERE id = ?1",
+	[SQL_OWN_DEATH] =
+		"SELECT l.id, e.source, e.event_id, e.type, h.name, l.attempts, l.reason, d.last_error, l.seq, l.died_at "
+		"FROM dead_letter AS l JOIN delivery AS d ON d.seq = l.seq AND d.handler = l.handler "
+		"JOIN events AS e ON e.seq = l.seq JOIN handler AS h ON h.id = l.handler "
+		"WHERE l.seq = ?1 AND l.handler = ?2 AND e.source <> 'hooklatch'",
+	[SQL_PURGE_BODIES] =
+		"SELECT e.seq, e.received_at, EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = e.seq "
+		"AND d.state IN (0, 1, 3)) FROM events AS e INDEXED BY events_body "
+		"WHERE e.body IS NOT NULL AND e.seq > ?1 ORDER BY e.seq LIMIT ?2",
+	[SQL_PURGE_EVENTS] =
+		"SELECT e.seq, e.received_at, EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = e.seq "
+		"AND d.state IN (0, 1, 3)) FROM events AS e WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2",
+	[SQL_PURGE_DELIVERIES] = "DELETE FROM delivery WHERE seq = ?1",
+	[SQL_PURGE_ATTEMPTS] = "DELETE FROM attempt WHERE seq = ?1",
+	[SQL_PURGE_LETTERS] = "DELETE FROM dead_letter WHERE seq = ?1",
+	[SQL_PURGE_EVENT] = "DELETE FROM events WHERE seq = ?1",
+	[SQL_ERASE] = "UPDATE events SET body = NULL, headers = '[]' WHERE seq = ?1",
 	[SQL_AUDIT] =
 		"INSERT INTO hooklatch_audit (at, who, action, filter, reason, count) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 };
@@ -131,6 +191,23 @@ statement_reset(sqlite3_stmt *statement)
 {
 	(void)sqlite3_reset(statement);
 	(void)sqlite3_clear_bindings(statement);
+}
+
+bool
+statement_flag(struct store *store, sqlite3_stmt *statement, bool *changed, bool *flag,
+               struct error *err)
+{
+	int code = statement_step(store, statement, err);
+	*changed = code == SQLITE_ROW;
+	if (*changed) {
+		*flag = sqlite3_column_int(statement, 0) != 0;
+		code = statement_step(store, statement, err);
+	}
+	if (code == 0) {
+		return false;
+	}
+	statement_reset(statement);
+	return true;
 }
 
 bool

@@ -48,6 +48,7 @@ batch_undo(struct store *store)
 		free(job);
 	}
 	store->next_seq = batch->first_seq;
+	order_tries_settle(store, false);
 	batch_begin(store);
 }
 
@@ -154,6 +155,7 @@ ON_THREAD(store_thread) publish(struct store *store)
 	struct batch *batch = &store->batch;
 	const struct store_listener *listener = &store->listener;
 	store->stored_seq = store->next_seq - 1;
+	order_tries_settle(store, true);
 	ledger_publish(store);
 	keep_notes(store);
 	(void)atomic_fetch_add(&store->commits, 1);
@@ -241,6 +243,19 @@ end_change(struct change *change, const struct error *err)
 	(void)pthread_mutex_unlock(&change->lock);
 }
 
+static void
+ON_THREAD(store_thread)
+	tell_change(struct store *store, struct change *change, const struct error *err)
+{
+	const struct store_listener *listener = &store->listener;
+	bool pauses = change->kind == CHANGE_PAUSE;
+	if (err == NULL && store->listening && (pauses || change->kind == CHANGE_RESUME)) {
+		atomic_store(&store->paused[change->id], pauses ? change->until : 0);
+		listener->paused(listener->context, change->id, pauses, change->until);
+	}
+	end_change(change, err);
+}
+
 /* Hands the intents of one kind out of the pack to their listener. */
 static void
 ON_THREAD(store_thread) tell(struct store *store, const struct pack *pack, enum intent_kind kind,
@@ -256,15 +271,20 @@ ON_THREAD(store_thread) tell(struct store *store, const struct pack *pack, enum 
 		}
 		switch (kind) {
 		case INTENT_ARRIVAL:
-			items[count++] = CONTAINER(intent, struct arrival, intent);
+			if (CONTAINER(intent, struct arrival, intent)->own) {
+				arrival_free(CONTAINER(intent, struct arrival, intent));
+			} else {
+				items[count++] = CONTAINER(intent, struct arrival, intent);
+			}
 			break;
 		case INTENT_CLAIM: items[count++] = CONTAINER(intent, struct claim, intent); break;
 		case INTENT_RESULT:
 			items[count++] = CONTAINER(intent, struct result_intent, intent);
 			break;
 		case INTENT_CHANGE:
-			end_change(CONTAINER(intent, struct change, intent), err);
+			tell_change(store, CONTAINER(intent, struct change, intent), err);
 			break;
+		case INTENT_EFFECT: break;
 		}
 	}
 	if (count == 0) {
@@ -280,7 +300,8 @@ ON_THREAD(store_thread) tell(struct store *store, const struct pack *pack, enum 
 	case INTENT_RESULT:
 		listener->settled(listener->context, (struct result_intent *const *)items, count);
 		break;
-	case INTENT_CHANGE: break;
+	case INTENT_CHANGE:
+	case INTENT_EFFECT: break;
 	}
 }
 
@@ -319,8 +340,10 @@ refuse(struct intent *intent, enum arrival_result result)
 		claim->due_ns = clock_wall_ns() + STORE_PROBE_NS;
 		return true;
 	}
-	case INTENT_RESULT: return false;
-	case INTENT_CHANGE: return result != ARRIVAL_BUSY;
+	case INTENT_RESULT:
+	case INTENT_EFFECT: return false;
+	case INTENT_CHANGE:
+		return true; /* whoever asked is told so, and decides whether to ask again */
 	}
 	return false;
 }
@@ -348,7 +371,7 @@ ON_THREAD(store_thread)
 	tell_all(store, &told, err);
 }
 
-/* The pack was not stored: arrivals and claims are told so, results and changes wait and are written first. */
+/* The pack was not stored: whoever waits for an answer is told so; results wait and are written first. */
 static void
 ON_THREAD(store_thread) pack_failed(struct store *store, struct pack *pack, const struct error *err)
 {
@@ -462,11 +485,23 @@ take_inbox(struct store *store)
 	while (item != NULL) {
 		struct queue_item *next = item->next;
 		struct intent *intent = CONTAINER(item, struct intent, item);
+		struct intent ***tail =
+			intent->kind == INTENT_EFFECT ? &store->effects_tail : &store->waiting_tail;
 		intent->next = NULL;
-		*store->waiting_tail = intent;
-		store->waiting_tail = &intent->next;
+		**tail = intent;
+		*tail = &intent->next;
 		item = next;
 	}
+}
+
+/* A setup runs in a transaction of its own. */
+static struct change *
+setup_of(struct intent *intent)
+{
+	struct change *change = intent == NULL || intent->kind != INTENT_CHANGE
+	                                ? NULL
+	                                : CONTAINER(intent, struct change, intent);
+	return change != NULL && change->kind == CHANGE_SETUP ? change : NULL;
 }
 
 static size_t
@@ -483,7 +518,8 @@ fill_pack(struct store *store, struct pack *pack)
 	size_t bytes = 0;
 	pack->count = 0;
 	pack->events = 0;
-	while (store->waiting != NULL && pack->count < STORE_BATCH_MOST) {
+	while (store->waiting != NULL && pack->count < STORE_BATCH_MOST &&
+	       setup_of(store->waiting) == NULL) {
 		struct intent *intent = store->waiting;
 		bytes += intent_bytes(intent);
 		if (pack->count > 0 && bytes > STORE_BATCH_BYTES) {
@@ -569,10 +605,28 @@ ON_THREAD(store_thread) return_claims(struct store *store)
 }
 
 static bool
+ON_THREAD(store_thread) leases_work(struct store *store, void *context, struct error *err)
+{
+	(void)context;
+	return apply_leases_over(store, err);
+}
+
+static void
+ON_THREAD(store_thread) return_leases(struct store *store)
+{
+	struct error err;
+	if (atomic_load(&store->state) == STORE_GOOD && store->claims_returned &&
+	    store->lease_at_ns <= clock_wall_ns() &&
+	    !writer_transaction(store, leases_work, NULL, &err)) {
+		log_say(LOG_WARN, "lease.return_failed", "%s", err.text);
+	}
+}
+
+static bool
 only_results_wait(const struct store *store)
 {
 	for (const struct intent *intent = store->waiting; intent != NULL; intent = intent->next) {
-		if (intent->kind == INTENT_ARRIVAL || intent->kind == INTENT_CLAIM) {
+		if (intent->kind != INTENT_RESULT && intent->kind != INTENT_EFFECT) {
 			return false;
 		}
 	}
@@ -583,10 +637,17 @@ static int64_t
 next_wake(const struct store *store)
 {
 	int state = atomic_load(&store->state);
-	if (state == STORE_GOOD && (store->waiting != NULL || !store->claims_returned)) {
+	if (state == STORE_GOOD &&
+	    (store->waiting != NULL || store->effects != NULL || !store->claims_returned)) {
 		return 0;
 	}
 	int64_t next = state == STORE_GOOD ? replays_next(store) : INT64_MAX;
+	int64_t purge = state == STORE_GOOD ? purge_next(store) : INT64_MAX;
+	next = purge < next ? purge : next;
+	if (state == STORE_GOOD && store->lease_at_ns != INT64_MAX) {
+		int64_t lease = clock_boot_ns() + store->lease_at_ns - clock_wall_ns();
+		next = lease < next ? lease : next;
+	}
 	if (state == STORE_FULL || state == STORE_BUSY) {
 		next = store->probe_at_ns;
 	}
@@ -605,13 +666,24 @@ ON_THREAD(store_thread) turn(struct store *store, struct pack *pack)
 	probe(store);
 	bool returned = return_claims(store);
 	bool good = atomic_load(&store->state) == STORE_GOOD;
-	if (store->waiting != NULL && (good || !only_results_wait(store))) {
+	struct change *setup = setup_of(store->waiting);
+	if (setup != NULL) {
+		store->waiting = setup->intent.next;
+		if (store->waiting == NULL) {
+			store->waiting_tail = &store->waiting;
+		}
+		setup_run(store, setup);
+		end_change(setup, setup->good ? NULL : &setup->error);
+	} else if (store->waiting != NULL && (good || !only_results_wait(store))) {
 		fill_pack(store, pack);
 		run_pack(store, pack);
 	}
+	effects_step(store);
+	return_leases(store);
 	if (returned && atomic_load(&store->state) == STORE_GOOD &&
 	    !atomic_load(&store->stopping)) {
 		replays_step(store);
+		purge_step(store);
 	}
 	checkpoint(store);
 }
@@ -624,7 +696,7 @@ may_end(struct store *store)
 		return false;
 	}
 	take_inbox(store);
-	return store->waiting == NULL ||
+	return (store->waiting == NULL && store->effects == NULL) ||
 	       (atomic_load(&store->state) != STORE_GOOD && only_results_wait(store));
 }
 
@@ -654,19 +726,34 @@ store_start(struct store *store, const struct store_listener *listener, struct e
 	return true;
 }
 
-void
+static int64_t
+count_waiting(const struct store *store)
+{
+	int64_t count = 0;
+	for (const struct intent *intent = store->waiting; intent != NULL; intent = intent->next) {
+		count++;
+	}
+	for (const struct intent *intent = store->effects; intent != NULL; intent = intent->next) {
+		count++;
+	}
+	return count;
+}
+
+int64_t
 store_close(struct store *store)
 {
 	if (store == NULL) {
-		return;
+		return 0;
 	}
 	if (store->started) {
 		atomic_store(&store->stopping, true);
 		queue_wake(&store->inbox);
 		(void)pthread_join(store->thread, NULL);
 	}
+	int64_t lost = count_waiting(store);
 	statements_finish(store);
 	replays_finish(store);
+	order_finish(store);
 	if (store->database != NULL) {
 		(void)sqlite3_close_v2(store->database);
 	}
@@ -680,6 +767,17 @@ store_close(struct store *store)
 	free(store->batch.due);
 	free(store->path);
 	free(store);
+	return lost;
+}
+
+void
+arrival_free(struct arrival *arrival)
+{
+	for (size_t i = 0; i < arrival->wanted_count; i++) {
+		free(arrival->wanted[i].order_key);
+	}
+	event_release(arrival->event);
+	free(arrival);
 }
 
 void
@@ -713,6 +811,12 @@ void
 store_pause_claims(struct store *store)
 {
 	atomic_store(&store->claims_paused, true);
+	if (store->started) {
+		struct change change = { .kind = CHANGE_NOTHING };
+		struct error ignored;
+		bool told = store_change(store, &change, &ignored);
+		(void)told; /* over either way */
+	}
 }
 
 /* --- what anybody may read --- */
@@ -747,6 +851,13 @@ int64_t
 store_handler_ran_ns(const struct store *store, int64_t handler)
 {
 	return atomic_load(&store->ran_ns[handler]);
+}
+
+int64_t
+store_handler_paused(const struct store *store, int64_t handler)
+{
+	int64_t until_ns = atomic_load(&store->paused[handler]);
+	return until_ns > clock_wall_ns() ? until_ns : 0;
 }
 
 const char *

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "receiver/sandbox/sandbox.h"
 #include "receiver/store/sqlite/sqlite_priv.h"
 
 #define WAL_CHECKPOINT_PAGES 1000
@@ -39,6 +40,28 @@ enum statement {
 	SQL_LEDGER_ADD,
 	SQL_META_SET,
 	SQL_RUNNING_LIST,
+	SQL_DELIVERY_RUNS,
+	SQL_ORDER_KEY,
+	SQL_ORDER_RUNNING,
+	SQL_ORDER_FIRST,
+	SQL_ORDER_HOLD,
+	SQL_ORDER_KEYS,
+	SQL_LEASE_COUNT,
+	SQL_LEASE_FIND,
+	SQL_LEASE_TAKE,
+	SQL_LEASE_EXTEND,
+	SQL_LEASE_LIVE,
+	SQL_LEASE_OVER,
+	SQL_LEASE_NEXT,
+	SQL_PAUSE,
+	SQL_OWN_DEATH,
+	SQL_PURGE_BODIES,
+	SQL_PURGE_EVENTS,
+	SQL_PURGE_DELIVERIES,
+	SQL_PURGE_ATTEMPTS,
+	SQL_PURGE_LETTERS,
+	SQL_PURGE_EVENT,
+	SQL_ERASE,
 	SQL_AUDIT,
 	STATEMENTS,
 };
@@ -87,6 +110,25 @@ struct batch {
 	int64_t now_ns;
 };
 
+/* Where the purge of what is old stands; see purge.c. */
+struct purge {
+	atomic_llong dedup_ns; /* 0: nothing is purged */
+	atomic_llong bodies_ns;
+	int64_t horizon_ns; /* wall time */
+	int64_t kept_ns;    /* the horizon on disk */
+	int64_t moved_ns;   /* boot time at which the horizon was moved */
+	int64_t seq;        /* the pass goes on behind it */
+	bool events;        /* whole events, else bodies */
+	int64_t next_ns;    /* boot time */
+};
+
+/* A try of an ordered at-most-once delivery. */
+struct ordered_try {
+	struct delivery_key delivery;
+	char *key;
+	bool fresh; /* its transaction is not committed yet */
+};
+
 struct store {
 	char *path;
 	struct lock lock;
@@ -100,6 +142,13 @@ struct store {
 	bool listening;
 	struct intent *waiting; /* taken from the inbox, not run yet */
 	struct intent **waiting_tail;
+	struct intent *effects; /* the same, of those that share no transaction */
+	struct intent **effects_tail;
+	struct sandbox sandbox;
+	struct purge purge;
+	struct ordered_try *tries;
+	size_t try_count;
+	int64_t lease_at_ns; /* wall time at which the next lease is over; INT64_MAX: none */
 	bool claims_returned;
 	int64_t next_seq;
 	int64_t stored_seq;
@@ -118,6 +167,7 @@ struct store {
 	atomic_llong totals[LEDGER_RECEIVED + 1];
 	atomic_llong imbalance;
 	atomic_llong ran_ns[STORE_HANDLERS_MOST];
+	atomic_llong paused[STORE_HANDLERS_MOST]; /* 0: no; else until when, wall time */
 	_Atomic(char *) names[STORE_HANDLERS_MOST];
 	atomic_llong highest_handler;
 	pthread_mutex_t text_lock;
@@ -135,6 +185,9 @@ sqlite3_stmt *statement_bind(struct store *store, enum statement which, const ch
 /* Steps to the end; how many rows were changed. */
 bool statement_run(struct store *store, sqlite3_stmt *statement, int64_t *changes,
                    struct error *err) MUST_CHECK;
+/* Runs an UPDATE of at most one row with RETURNING one truth value. */
+bool statement_flag(struct store *store, sqlite3_stmt *statement, bool *changed, bool *flag,
+                    struct error *err) MUST_CHECK;
 /* SQLITE_ROW, SQLITE_DONE, or 0 with err. After DONE or when done with a row: statement_reset(). */
 int statement_step(struct store *store, sqlite3_stmt *statement, struct error *err) MUST_CHECK;
 void statement_reset(sqlite3_stmt *statement);
@@ -153,14 +206,70 @@ bool apply_intent(struct store *store, struct intent *intent, struct error *err)
 	ON_THREAD(store_thread) MUST_CHECK;
 bool apply_returned(struct store *store, struct error *err) ON_THREAD(store_thread) MUST_CHECK;
 /* Dead, discarded or done becomes pending in a new round. *changed false: it was in another state. */
+enum reopening {
+	REOPEN_REPLAY,
+	REOPEN_AGAIN, /* a done one: with a new idempotency key */
+	REOPEN_REVIVAL,
+};
 bool reopen_delivery(struct store *store, struct delivery_key key, enum delivery_state from,
-                     bool revival, bool *changed, struct error *err) ON_THREAD(store_thread)
+                     enum reopening how, bool *changed, struct error *err) ON_THREAD(store_thread)
 	MUST_CHECK;
-bool insert_delivery(struct store *store, int64_t seq, int64_t handler, struct event *event,
-                     bool at_most_once, bool may_run, struct error *err) ON_THREAD(store_thread)
+bool insert_delivery(struct store *store, int64_t seq, const struct wanted *wanted,
+                     struct event *event, bool may_run, struct error *err) ON_THREAD(store_thread)
 	MUST_CHECK;
+bool apply_result(struct store *store, const struct result_intent *result, struct error *err)
+	ON_THREAD(store_thread) MUST_CHECK;
+bool apply_leases_over(struct store *store, struct error *err) ON_THREAD(store_thread) MUST_CHECK;
 void batch_due(struct store *store, struct delivery_key key, int64_t due_ns, bool retry)
 	ON_THREAD(store_thread);
+
+/* order.c: see there */
+#define ORDER_SLICE 128
+bool order_is_blocked(struct store *store, int64_t handler, struct span key, bool *blocked,
+                      struct error *err) ON_THREAD(store_thread) MUST_CHECK;
+bool order_settle(struct store *store, struct delivery_key delivery, struct error *err)
+	ON_THREAD(store_thread) MUST_CHECK;
+bool order_settle_key(struct store *store, int64_t handler, struct span key, struct error *err)
+	ON_THREAD(store_thread) MUST_CHECK;
+/* Tries of at-most-once deliveries; what began in a transaction that fails has not begun. */
+void order_try_begins(struct store *store, struct delivery_key delivery, struct span key)
+	ON_THREAD(store_thread);
+/* The same, of a delivery whose key is on disk. */
+bool order_try_of(struct store *store, struct delivery_key delivery, struct error *err)
+	ON_THREAD(store_thread) MUST_CHECK;
+void order_try_ends(struct store *store, struct delivery_key delivery) ON_THREAD(store_thread);
+void order_tries_settle(struct store *store, bool committed);
+void order_finish(struct store *store);
+bool order_settle_slice(struct store *store, struct change *change, struct error *err)
+	ON_THREAD(store_thread) MUST_CHECK;
+
+/* leases.c: what a consumer does */
+bool apply_take(struct store *store, struct change *change, struct error *err)
+	ON_THREAD(store_thread) MUST_CHECK;
+bool apply_lease(struct store *store, struct change *change, struct error *err)
+	ON_THREAD(store_thread) MUST_CHECK;
+/* Finds when the next lease is over. */
+bool leases_next(struct store *store, struct error *err) ON_THREAD(store_thread) MUST_CHECK;
+
+/* effects.c: a turn's worth of effects, in transactions of their own */
+void effects_step(struct store *store) ON_THREAD(store_thread);
+void setup_run(struct store *store, struct change *change) ON_THREAD(store_thread);
+
+/* own.c: tells of a death, when somebody wants to know */
+bool own_death(struct store *store, struct delivery_key key, struct error *err)
+	ON_THREAD(store_thread) MUST_CHECK;
+
+/* purge.c */
+bool purge_load(struct store *store, struct error *err) MUST_CHECK;
+void purge_step(struct store *store) ON_THREAD(store_thread);
+int64_t purge_next(const struct store *store); /* boot time; INT64_MAX: never */
+/* Takes body and headers away. */
+bool erase_body(struct store *store, int64_t seq, struct error *err) ON_THREAD(store_thread)
+	MUST_CHECK;
+
+/* names.c */
+bool apply_pause(struct store *store, struct change *change, struct error *err)
+	ON_THREAD(store_thread) MUST_CHECK;
 
 /* replays.c */
 bool replays_load(struct store *store, struct error *err) MUST_CHECK;

@@ -168,6 +168,15 @@ a_sample_is_json_with_id_and_type_in_their_places(void)
 	                     SPAN("{\"event\":{\"id\":\"e\\\"1\"},\"type\":\"ÿ\"}")),
 	          "%s", check_quote(buffer_view(&body)));
 	buffer_finish(&body);
+	scheme = (struct scheme){
+		.id = { .from = SCHEME_FROM_JSON, .name = "/event/id" },
+		.type = { .from = SCHEME_FROM_JSON, .name = "/event/type" },
+	};
+	sign_sample(&scheme, SPAN("1"), SPAN("t"),
+	            &body); /* of repeated keys the first would count */
+	CHECK_ROW(span_equal(buffer_view(&body), SPAN("{\"event\":{\"id\":\"1\",\"type\":\"t\"}}")),
+	          "%s", check_quote(buffer_view(&body)));
+	buffer_finish(&body);
 	scheme = (struct scheme){ .id = { .from = SCHEME_GENERATED } };
 	sign_sample(&scheme, SPAN("1"), SPAN("t"), &body);
 	json_t *value = json_loadb(body.data, body.size, JSON_REJECT_DUPLICATES, NULL);
