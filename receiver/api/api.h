@@ -2,7 +2,8 @@
  * calls the same functions when the service is stopped.
  *   GET  /v1/stats                       POST /v1/replays            {"kind","filter","ids","handler","rate",…}
  *   GET  /v1/events?FILTER               GET  /v1/replays, /v1/replays/N
- *   GET  /v1/events/SOURCE/ID            POST /v1/replays/N/cancel
+ *   GET  /v1/events/SOURCE/ID            POST /v1/replays/N/cancel, /resume
+ *   GET  /v1/export?FILTER&after=N       POST /v1/events/discard, /v1/events/erase {"filter","ids",…}
  *   GET  /v1/dead?FILTER, /v1/dead/ID    POST /v1/dead/discard, /v1/dead/restore {"filter","ids",…}
  *   GET  /v1/tail?after=CURSOR&FILTER    POST /v1/handlers/NAME/pause {"until","reason"}, /resume
  *   GET  /v1/explain/SOURCE/ID           POST /v1/handlers/NAME/take?max=10&wait=20s

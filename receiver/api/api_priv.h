@@ -26,10 +26,14 @@ typedef json_t *resource_fn(struct call_context *context, struct error *err);
 
 /* events.c */
 resource_fn events_list, events_show;
+/* endings.c */
+resource_fn events_discard, events_erase;
+/* export.c */
+resource_fn export_show;
 /* dead.c */
 resource_fn dead_list, dead_show, dead_discard, dead_restore;
 /* replays.c */
-resource_fn replays_create, replays_list, replays_show, replays_cancel;
+resource_fn replays_create, replays_list, replays_show, replays_cancel, replays_resume;
 /* handlers.c */
 resource_fn handlers_pause, handlers_resume;
 json_t *json_of_line(const struct line_view *view);
@@ -62,6 +66,9 @@ struct other_ids {
 };
 bool request_dead_ids(struct call_context *context, char **ids, struct other_ids *others,
                       struct error *err) MUST_CHECK;
+/* "ids" of the body, "<source>/<event id>" each, as a JSON array of sequence numbers. *ids NULL: none were given.
+ * ERROR_NOT_FOUND names the first that is not there. */
+bool request_event_ids(struct call_context *context, char **ids, struct error *err) MUST_CHECK;
 /* The filter as options, bound by --until, for a person to copy. */
 json_t *json_of_options(const struct filter *filter);
 /* A path segment, decoded. The caller frees it. */

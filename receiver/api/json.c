@@ -300,3 +300,54 @@ request_dead_ids(struct call_context *context, char **ids, struct other_ids *oth
 	json_decref(resolved.numbers);
 	return good;
 }
+
+/* --- events by name --- */
+
+struct event_seq {
+	int64_t seq;
+};
+
+static bool
+take_seq(void *context, const struct event_row *row)
+{
+	((struct event_seq *)context)->seq = row->seq;
+	return false;
+}
+
+bool
+request_event_ids(struct call_context *context, char **ids, struct error *err)
+{
+	json_t *given = json_object_get(context->body, "ids");
+	*ids = NULL;
+	if (json_array_size(given) == 0) {
+		return true;
+	}
+	json_t *numbers = json_array();
+	bool good = true;
+	size_t index;
+	json_t *one;
+	json_array_foreach(given, index, one) {
+		struct span name = span_of_json(one);
+		size_t slash = 0;
+		while (slash < name.size && name.data[slash] != '/') {
+			slash++;
+		}
+		struct event_seq found = { 0 };
+		if (!good) {
+			continue;
+		}
+		if (slash >= name.size) {
+			good = error_set(err, ERROR_INVALID,
+			                 "\"%.*s\": expected <source>/<event id>", SPAN_ARG(name));
+			continue;
+		}
+		good = reader_event_row(context->reader, (struct span){ name.data, slash },
+		                        span_after(name, slash + 1), take_seq, &found, err);
+		(void)json_array_append_new(numbers, json_integer(found.seq));
+	}
+	if (good) {
+		*ids = json_dumps(numbers, JSON_COMPACT);
+	}
+	json_decref(numbers);
+	return good;
+}

@@ -64,8 +64,8 @@ replays_show(struct call_context *context, struct error *err)
 	return replay_by_id(context, id, err);
 }
 
-json_t *
-replays_cancel(struct call_context *context, struct error *err)
+static json_t *
+change_replay(struct call_context *context, enum change_kind kind, struct error *err)
 {
 	int64_t id;
 	size_t digits = 0;
@@ -76,13 +76,23 @@ replays_cancel(struct call_context *context, struct error *err)
 		(void)error_set(err, ERROR_INVALID, "a replay has a number");
 		return NULL;
 	}
-	struct change change = { .kind = CHANGE_REPLAY_CANCEL,
-		                 .id = id,
-		                 .who = context->request->who };
+	struct change change = { .kind = kind, .id = id, .who = context->request->who };
 	if (context->api->store == NULL || !store_change(context->api->store, &change, err)) {
 		return NULL;
 	}
 	return replay_by_id(context, id, err);
+}
+
+json_t *
+replays_cancel(struct call_context *context, struct error *err)
+{
+	return change_replay(context, CHANGE_REPLAY_CANCEL, err);
+}
+
+json_t *
+replays_resume(struct call_context *context, struct error *err)
+{
+	return change_replay(context, CHANGE_REPLAY_RESUME, err);
 }
 
 /* --- making one --- */
@@ -134,56 +144,6 @@ add_first_delivery(void *context, const struct named_delivery *row)
 	                                      delivery_state_name(row->state), "last_error",
 	                                      json_of_span(row->last_error)));
 	return true;
-}
-
-struct event_seq {
-	int64_t seq;
-};
-
-static bool
-take_seq(void *context, const struct event_row *row)
-{
-	((struct event_seq *)context)->seq = row->seq;
-	return false;
-}
-
-/* "<source>/<event id>" of "ids" as a JSON array of sequence numbers. */
-static bool
-event_ids(struct call_context *context, char **ids, struct error *err)
-{
-	json_t *given = json_object_get(context->body, "ids");
-	*ids = NULL;
-	if (json_array_size(given) == 0) {
-		return true;
-	}
-	json_t *numbers = json_array();
-	bool good = true;
-	size_t index;
-	json_t *one;
-	json_array_foreach(given, index, one) {
-		struct span name = span_of_json(one);
-		size_t slash = 0;
-		while (slash < name.size && name.data[slash] != '/') {
-			slash++;
-		}
-		struct event_seq found = { 0 };
-		if (!good) {
-			continue;
-		}
-		if (slash >= name.size) {
-			good = error_set(err, ERROR_INVALID,
-			                 "\"%.*s\": expected <source>/<event id>", SPAN_ARG(name));
-			continue;
-		}
-		good = reader_event_row(context->reader, (struct span){ name.data, slash },
-		                        span_after(name, slash + 1), take_seq, &found, err);
-		(void)json_array_append_new(numbers, json_integer(found.seq));
-	}
-	if (good) {
-		*ids = json_dumps(numbers, JSON_COMPACT);
-	}
-	json_decref(numbers);
-	return good;
 }
 
 /* Which states it takes unless --state says so. */
@@ -298,8 +258,9 @@ plan_events(struct call_context *context, struct plan *plan, struct error *err)
 {
 	struct filter counted = plan->filter;
 	counted.states = plan->states;
-	if (!event_ids(context, &plan->ids, err) || !count_existing(context, plan, err) ||
-	    !reader_named_deliveries(context->reader, &counted, plan->ids, API_FIRST_ROWS,
+	if (!request_event_ids(context, &plan->ids, err) || !count_existing(context, plan, err) ||
+	    !reader_named_deliveries(context->reader, &counted, plan->ids,
+	                             (struct delivery_key){ 0, 0 }, API_FIRST_ROWS,
 	                             add_first_delivery, plan->first, err)) {
 		return false;
 	}
@@ -358,6 +319,7 @@ execute(struct call_context *context, const struct plan *plan, struct error *err
 		                 .rate = json_integer_value(json_object_get(context->body, "rate")),
 		                 .until = plan->until,
 		                 .total = plan->total,
+		                 .changed = plan->count,
 		                 .who = context->request->who,
 		                 .reason = json_string_value(
 					 json_object_get(context->body, "reason")) };

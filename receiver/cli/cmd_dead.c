@@ -1,4 +1,4 @@
-/* dead list, show, replay, discard, restore; events replay */
+/* dead list, show, replay, discard, restore; events replay, discard, erase; replays */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -387,8 +387,7 @@ move(struct invocation *invocation, const char *path, const char *done, const ch
 		print_plan(invocation, plan, done);
 	} else if (count > 0) {
 		if (count > 1 || has_option(invocation, "all")) {
-			code = confirm(invocation, "%lld dead letters will be %s.",
-			               (long long)count, done);
+			code = confirm(invocation, "%lld will be %s.", (long long)count, done);
 		}
 		if (code == EXIT_OK) {
 			code = client_call(config, path, NULL, body, &answer);
@@ -423,6 +422,20 @@ int
 run_dead_restore(struct invocation *invocation)
 {
 	return move(invocation, "/v1/dead/restore", "restored", "hooklatch dead list shows them");
+}
+
+int
+run_events_discard(struct invocation *invocation)
+{
+	return move(invocation, "/v1/events/discard", "discarded",
+	            "hooklatch events replay --state discarded brings them back");
+}
+
+int
+run_events_erase(struct invocation *invocation)
+{
+	return move(invocation, "/v1/events/erase", "erased",
+	            "what is pending or runs is left alone; keys and states stay");
 }
 
 /* --- replays --- */
@@ -475,11 +488,23 @@ run_replays_show(struct invocation *invocation)
 	return one_replay(invocation, "", NULL);
 }
 
+static int
+change_replay(struct invocation *invocation, const char *verb)
+{
+	json_t *body = json_object();
+	int code = one_replay(invocation, verb, body);
+	json_decref(body);
+	return code;
+}
+
 int
 run_replays_cancel(struct invocation *invocation)
 {
-	json_t *body = json_object();
-	int code = one_replay(invocation, "/cancel", body);
-	json_decref(body);
-	return code;
+	return change_replay(invocation, "/cancel");
+}
+
+int
+run_replays_resume(struct invocation *invocation)
+{
+	return change_replay(invocation, "/resume");
 }

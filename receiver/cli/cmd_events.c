@@ -1,4 +1,4 @@
-/* events list, events show */
+/* events list, show, export; explain */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,4 +84,60 @@ int
 run_explain(struct invocation *invocation)
 {
 	return about_event(invocation, "/v1/explain/", show_reasons);
+}
+
+/* --- export --- */
+
+static char *
+export_query(const struct filter *filter, int64_t after, int64_t limit)
+{
+	struct filter page = *filter; /* its texts stay the caller's */
+	struct buffer query;
+	page.limit = limit;
+	buffer_init(&query, 65536);
+	filter_query(&page, &query);
+	buffer_format(&query, "&after=%lld", (long long)after);
+	return buffer_steal(&query);
+}
+
+#define EXPORT_PAGE 500
+
+int
+run_events_export(struct invocation *invocation)
+{
+	struct filter filter;
+	int64_t after = 0;
+	const char *text = option(invocation, "after");
+	if (text != NULL && !span_number(span_of(text), &after)) {
+		return usage_error(invocation, "--after: expected a cursor of an earlier export");
+	}
+	if (!option_filter(invocation, &filter)) {
+		return EXIT_USAGE;
+	}
+	struct config *config = command_config(invocation, CONFIG_TO_READ);
+	int64_t left = filter.limit == 0 ? INT64_MAX : filter.limit;
+	int64_t written = 0;
+	int code = config == NULL ? EXIT_USAGE : EXIT_OK;
+	bool over = false;
+	while (code == EXIT_OK && left > 0 && !over) {
+		char *query = export_query(&filter, after, left < EXPORT_PAGE ? left : EXPORT_PAGE);
+		json_t *page = NULL;
+		code = client_call(config, "/v1/export", query, NULL, &page);
+		free(query);
+		json_t *items = json_object_get(page, "items");
+		size_t index;
+		json_t *item;
+		json_array_foreach(items, index, item) {
+			(void)json_dumpf(item, stdout, JSON_COMPACT);
+			(void)putchar('\n');
+		}
+		over = json_array_size(items) == 0;
+		left -= (int64_t)json_array_size(items);
+		written += (int64_t)json_array_size(items);
+		after = json_integer_value(json_object_get(page, "cursor"));
+		json_decref(page);
+	}
+	filter_finish(&filter);
+	config_release(config);
+	return code == EXIT_OK && written == 0 ? EXIT_NOTHING : code;
 }

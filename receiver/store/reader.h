@@ -49,6 +49,7 @@ bool reader_event_row(struct reader *reader, struct span source, struct span id,
                       void *context, struct error *err) MUST_CHECK;
 
 struct named_delivery {
+	struct delivery_key key;
 	struct span source;
 	struct span event_id;
 	struct span type;
@@ -136,9 +137,14 @@ struct delivery_counts {
 bool reader_delivery_counts(struct reader *reader, const struct filter *filter, bool letters,
                             const char *ids, const char *guarded, struct delivery_counts *counts,
                             struct error *err) MUST_CHECK;
+/* In the order of arrival, behind `after`. */
 bool reader_named_deliveries(struct reader *reader, const struct filter *filter, const char *ids,
-                             int64_t limit, named_delivery_fn *row, void *context,
-                             struct error *err) MUST_CHECK;
+                             struct delivery_key after, int64_t limit, named_delivery_fn *row,
+                             void *context, struct error *err) MUST_CHECK;
+/* Whole events in the order of arrival, behind `after`. `ids`: JSON array of sequence numbers or NULL. */
+bool reader_export(struct reader *reader, const struct filter *filter, const char *ids,
+                   int64_t after, int64_t limit, event_row_fn *row, void *context,
+                   struct error *err) MUST_CHECK;
 /* Events without a delivery for this handler, in the order of arrival; their bodies too when asked for. The filter's own
  * handler and states are not looked at. */
 bool reader_unfilled(struct reader *reader, const struct filter *filter, const char *handler,

@@ -174,7 +174,10 @@ struct effect {
 enum change_kind {
 	CHANGE_REPLAY,
 	CHANGE_REPLAY_CANCEL,
+	CHANGE_REPLAY_RESUME,
 	CHANGE_DISCARD, /* keys: dead -> discarded */
+	CHANGE_END,     /* keys: pending -> discarded */
+	CHANGE_ERASE, /* keys: the bodies of these events, unless something of them is pending or runs */
 	CHANGE_RESTORE, /* keys: discarded -> dead */
 	CHANGE_NAMES,   /* store_name() */
 	CHANGE_ORDER, /* id: a handler whose held deliveries are looked at; `after`: from this key on */
@@ -232,7 +235,7 @@ struct change {
 	int64_t until;
 	int64_t total;
 	int64_t id; /* of a replay: result of CHANGE_REPLAY, argument of CHANGE_REPLAY_CANCEL */
-	/* CHANGE_DISCARD, CHANGE_RESTORE */
+	/* CHANGE_DISCARD, CHANGE_END, CHANGE_ERASE, CHANGE_RESTORE */
 	const struct delivery_key *keys;
 	size_t key_count;
 	const struct store_names *names;
@@ -242,7 +245,7 @@ struct change {
 	struct effect *effect;
 	const char *who;
 	const char *reason;
-	/* results */
+	/* results; of CHANGE_REPLAY an argument: how many it will move, for the audit */
 	int64_t changed;
 	struct error error;
 	bool good;

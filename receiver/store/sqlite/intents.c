@@ -476,6 +476,16 @@ apply_result(struct store *store, const struct result_intent *result, struct err
 /* --- changes --- */
 
 static bool
+audit_moves(struct store *store, const struct change *change, const char *action, struct error *err)
+{
+	return statement_run(store,
+	                     statement_bind(store, SQL_AUDIT, "wtttti", store->batch.now_ns,
+	                                    change->who, action, change->filter, change->reason,
+	                                    change->changed),
+	                     NULL, err);
+}
+
+static bool
 ON_THREAD(store_thread)
 	apply_moves(struct store *store, struct change *change, enum delivery_state from,
                     enum delivery_state to, struct error *err)
@@ -499,12 +509,26 @@ ON_THREAD(store_thread)
 			return false;
 		}
 	}
-	return statement_run(store,
-	                     statement_bind(store, SQL_AUDIT, "wtttti", store->batch.now_ns,
-	                                    change->who,
-	                                    to == DELIVERY_DISCARDED ? "discard" : "restore",
-	                                    change->filter, change->reason, change->changed),
-	                     NULL, err);
+	return audit_moves(store, change,
+	                   to == DELIVERY_DEAD          ? "restore"
+	                   : change->kind == CHANGE_END ? "end"
+	                                                : "discard",
+	                   err);
+}
+
+/* Key and states stay; what is still to be handled needs its body. */
+static bool
+ON_THREAD(store_thread) apply_erase(struct store *store, struct change *change, struct error *err)
+{
+	change->changed = 0;
+	for (size_t i = 0; i < change->key_count; i++) {
+		bool erased;
+		if (!erase_finished(store, change->keys[i].seq, &erased, err)) {
+			return false;
+		}
+		change->changed += erased ? 1 : 0;
+	}
+	return audit_moves(store, change, "erase", err);
 }
 
 static bool
@@ -512,7 +536,11 @@ ON_THREAD(store_thread) apply_change(struct store *store, struct change *change,
 {
 	switch (change->kind) {
 	case CHANGE_REPLAY:
-	case CHANGE_REPLAY_CANCEL: return apply_replay_change(store, change, err);
+	case CHANGE_REPLAY_CANCEL:
+	case CHANGE_REPLAY_RESUME: return apply_replay_change(store, change, err);
+	case CHANGE_END:
+		return apply_moves(store, change, DELIVERY_PENDING, DELIVERY_DISCARDED, err);
+	case CHANGE_ERASE: return apply_erase(store, change, err);
 	case CHANGE_DISCARD:
 		return apply_moves(store, change, DELIVERY_DEAD, DELIVERY_DISCARDED, err);
 	case CHANGE_RESTORE:

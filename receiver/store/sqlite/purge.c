@@ -107,6 +107,16 @@ erase_body(struct store *store, int64_t seq, struct error *err)
 	return statement_run(store, statement_bind(store, SQL_ERASE, "i", seq), NULL, err);
 }
 
+bool
+erase_finished(struct store *store, int64_t seq, bool *erased, struct error *err)
+{
+	int64_t changes = 0;
+	bool good = statement_run(store, statement_bind(store, SQL_ERASE_FINISHED, "i", seq),
+	                          &changes, err);
+	*erased = changes > 0;
+	return good;
+}
+
 static bool
 ON_THREAD(store_thread) drop_event(struct store *store, int64_t seq, struct error *err)
 {

@@ -7,6 +7,7 @@
 #include "receiver/base/encoding.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
+#define EXPORT_IDS     64    /* a parameter behind those of any filter */
 #define PROGRESS_STEPS 10000 /* virtual machine steps between looks at the clock */
 
 struct reader {
@@ -606,13 +607,18 @@ reader_delivery_counts(struct reader *reader, const struct filter *filter, bool 
 
 bool
 reader_named_deliveries(struct reader *reader, const struct filter *filter, const char *ids,
-                        int64_t limit, named_delivery_fn *row, void *context, struct error *err)
+                        struct delivery_key after, int64_t limit, named_delivery_fn *row,
+                        void *context, struct error *err)
 {
 	struct buffer sql;
 	buffer_init(&sql, 8192);
-	buffer_text(&sql, "SELECT e.source, e.event_id, e.type, h.name, d.state, d.last_error");
+	buffer_text(
+		&sql,
+		"SELECT e.source, e.event_id, e.type, h.name, d.state, d.last_error, d.seq, d.handler");
 	deliveries_where(filter, ids, &sql);
-	buffer_format(&sql, " ORDER BY d.seq, d.handler LIMIT %lld", (long long)limit);
+	buffer_format(&sql,
+	              " AND (d.seq, d.handler) > (%lld, %lld) ORDER BY d.seq, d.handler LIMIT %lld",
+	              (long long)after.seq, (long long)after.handler, (long long)limit);
 	buffer_byte(&sql, '\0');
 	sqlite3_stmt *statement = prepare(reader, sql.data, err);
 	buffer_finish(&sql);
@@ -630,6 +636,8 @@ reader_named_deliveries(struct reader *reader, const struct filter *filter, cons
 			.handler = column_span(statement, 3),
 			.state = (enum delivery_state)sqlite3_column_int(statement, 4),
 			.last_error = column_span(statement, 5),
+			.key = { sqlite3_column_int64(statement, 6),
+			         sqlite3_column_int64(statement, 7) },
 		};
 		go_on = row(context, &delivery);
 	}
@@ -637,6 +645,31 @@ reader_named_deliveries(struct reader *reader, const struct filter *filter, cons
 	            failed(reader, "deliveries", err);
 	(void)sqlite3_finalize(statement);
 	return good;
+}
+
+bool
+reader_export(struct reader *reader, const struct filter *filter, const char *ids, int64_t after,
+              int64_t limit, event_row_fn *row, void *context, struct error *err)
+{
+	struct buffer sql;
+	buffer_init(&sql, 8192);
+	buffer_text(
+		&sql,
+		"SELECT e.seq, e.source, e.event_id, e.type, e.received_at, length(e.body), e.headers, e.body");
+	events_where(filter, &sql);
+	buffer_format(&sql, " AND (?%d IS NULL OR e.seq IN (SELECT value FROM json_each(?%d)))",
+	              EXPORT_IDS, EXPORT_IDS);
+	buffer_format(&sql, " AND e.seq > %lld ORDER BY e.seq LIMIT %lld", (long long)after,
+	              (long long)limit);
+	buffer_byte(&sql, '\0');
+	sqlite3_stmt *statement = prepare(reader, sql.data, err);
+	buffer_finish(&sql);
+	if (statement == NULL) {
+		return false;
+	}
+	filter_bind(filter, statement, 1);
+	bind_text(statement, EXPORT_IDS, ids);
+	return walk_events(reader, statement, true, row, context, err);
 }
 
 bool

@@ -148,26 +148,35 @@ insert_replay(struct store *store, struct change *change, struct error *err)
 	return good;
 }
 
+static bool
+audit(struct store *store, const struct change *change, const char *action, struct error *err)
+{
+	return statement_run(store,
+	                     statement_bind(store, SQL_AUDIT, "wtttti", store->batch.now_ns,
+	                                    change->who, action, change->filter, change->reason,
+	                                    change->changed),
+	                     NULL, err);
+}
+
 bool
 apply_replay_change(struct store *store, struct change *change, struct error *err)
 {
 	if (change->kind == CHANGE_REPLAY) {
-		if (!insert_replay(store, change, err)) {
-			return false;
-		}
-		change->changed = 1;
-		return replays_load(store, err);
+		return insert_replay(store, change, err) && audit(store, change, "replay", err) &&
+		       replays_load(store, err);
 	}
+	bool resumes = change->kind == CHANGE_REPLAY_RESUME;
 	char sql[160];
-	(void)snprintf(
-		sql, sizeof(sql),
-		"UPDATE replay SET state = 'cancelled' WHERE id = %lld AND state = 'running'",
-		(long long)change->id);
+	(void)snprintf(sql, sizeof(sql),
+	               "UPDATE replay SET state = '%s' WHERE id = %lld AND state = '%s'",
+	               resumes ? "running" : "cancelled", (long long)change->id,
+	               resumes ? "cancelled" : "running");
 	if (!sqlite_run(store->database, sql, err)) {
 		return false;
 	}
 	change->changed = sqlite3_changes64(store->database);
-	return replays_load(store, err);
+	return audit(store, change, resumes ? "replay resume" : "replay cancel", err) &&
+	       replays_load(store, err);
 }
 
 /* --- slices --- */

@@ -122,6 +122,9 @@ static const char *const texts[] = {
 	[SQL_PURGE_ATTEMPTS] = "DELETE FROM attempt WHERE seq = ?1",
 	[SQL_PURGE_LETTERS] = "DELETE FROM dead_letter WHERE seq = ?1",
 	[SQL_PURGE_EVENT] = "DELETE FROM events WHERE seq = ?1",
+	[SQL_ERASE_FINISHED] =
+		"UPDATE events SET body = NULL, headers = '[]' WHERE seq = ?1 AND body IS NOT NULL AND NOT EXISTS "
+		"(SELECT 1 FROM delivery AS d WHERE d.seq = ?1 AND d.state IN (0, 1))",
 	[SQL_ERASE] = "UPDATE events SET body = NULL, headers = '[]' WHERE seq = ?1",
 	[SQL_AUDIT] =
 		"INSERT INTO hooklatch_audit (at, who, action, filter, reason, count) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

@@ -61,6 +61,7 @@ enum statement {
 	SQL_PURGE_ATTEMPTS,
 	SQL_PURGE_LETTERS,
 	SQL_PURGE_EVENT,
+	SQL_ERASE_FINISHED,
 	SQL_ERASE,
 	SQL_AUDIT,
 	STATEMENTS,
@@ -264,6 +265,8 @@ bool purge_load(struct store *store, struct error *err) MUST_CHECK;
 void purge_step(struct store *store) ON_THREAD(store_thread);
 int64_t purge_next(const struct store *store); /* boot time; INT64_MAX: never */
 /* Takes body and headers away. */
+bool erase_finished(struct store *store, int64_t seq, bool *erased, struct error *err)
+	ON_THREAD(store_thread) MUST_CHECK; /* the same, when nothing of it is pending or runs */
 bool erase_body(struct store *store, int64_t seq, struct error *err) ON_THREAD(store_thread)
 	MUST_CHECK;
 
