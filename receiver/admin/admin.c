@@ -76,7 +76,7 @@ on_answer(struct net_call *call)
 	struct query *query = CONTAINER(call, struct query, call);
 	if (query->exchange != NULL) {
 		struct http_response response = { .status = query->answer.status,
-			                          .content_type = "application/json",
+			                          .content_type = query->answer.content_type,
 			                          .body = buffer_view(&query->answer.body) };
 		query->exchange->data = NULL;
 		http_answer(query->exchange, &response);
@@ -102,6 +102,7 @@ ON_THREAD(query_thread) answer_query(struct admin *admin, struct reader *reader,
 		                       .who = query->who };
 	if (reader == NULL) {
 		query->answer.status = 503;
+		query->answer.content_type = "application/json";
 		buffer_text(&query->answer.body,
 		            "{\"error\":{\"code\":\"unavailable\",\"message\":");
 		json_quote(&query->answer.body, span_of(err->text));

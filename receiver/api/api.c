@@ -138,12 +138,33 @@ run(const struct api *api, struct reader *reader, const struct api_request *requ
 	put_json(answer, document);
 }
 
+static void
+put_metrics(const struct api *api, struct reader *reader, const struct api_request *request,
+            struct api_answer *answer)
+{
+	struct call_context context = { .api = api, .reader = reader, .request = request };
+	struct error err = { .kind = ERROR_NONE };
+	reader_limit(reader, API_QUERY_NS);
+	if (exposition_write(&context, &answer->body, &err)) {
+		answer->status = 200;
+		answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	} else {
+		answer->body.size = 0;
+		put_error(answer, error_status(err.kind), err.text);
+	}
+}
+
 void
 api_handle(const struct api *api, struct reader *reader, const struct api_request *request,
            struct api_answer *answer)
 {
 	bool path_known = false;
 	answer->parks_handler = 0;
+	answer->content_type = "application/json";
+	if (span_equal(request->path, SPAN("/metrics")) && strcmp(request->method, "GET") == 0) {
+		put_metrics(api, reader, request, answer);
+		return;
+	}
 	for (size_t i = 0; i < COUNT(routes); i++) {
 		struct span rest;
 		if (!path_fits(request->path, routes[i].path, routes[i].end, &rest)) {

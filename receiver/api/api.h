@@ -8,6 +8,7 @@
  *   GET  /v1/tail?after=CURSOR&FILTER    POST /v1/handlers/NAME/pause {"until","reason"}, /resume
  *   GET  /v1/explain/SOURCE/ID           POST /v1/handlers/NAME/take?max=10&wait=20s
  *   POST /v1/leases/LEASE/ack, /nack?delay=10s, /nack?dead, /extend?by=60s
+ *   GET  /metrics, for Prometheus
  * Errors are {"error":{"code","message"}}.
  * Threads: api_handle() on any thread that may wait; the reader is the caller's. */
 #ifndef HOOKLATCH_API_API_H
@@ -36,7 +37,8 @@ struct api_request {
 };
 
 struct api_answer {
-	int status; /* RFC 9110 */
+	int status;               /* RFC 9110 */
+	const char *content_type; /* static */
 	/* A take that found nothing and may wait: ask again when this handler has something, for that long. 0: this is it. */
 	int64_t parks_handler;
 	int64_t parks_ns;

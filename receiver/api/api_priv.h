@@ -75,6 +75,10 @@ json_t *json_of_options(const struct filter *filter);
 char *decode_segment(struct span segment);
 char *path_segment(struct span rest); /* the same, of the first one */
 
+/* exposition.c: GET /metrics */
+bool exposition_write(const struct call_context *context, struct buffer *out, struct error *err)
+	MUST_CHECK;
+
 /* query.c: values of the query. Without the name: NULL, or the value is left as it is. The caller frees the text. */
 char *query_text(const struct call_context *context, const char *name);
 bool query_duration(const struct call_context *context, const char *name, int64_t most_ns,

@@ -36,8 +36,12 @@ add_handler(void *context, struct span name, const int64_t states[LEDGER_RECEIVE
 	struct handlers *handlers = context;
 	const struct handler *handler = config_handler_by_name(handlers->config, name.data);
 	json_t *row =
-		json_pack("{s:b, s:o}", "configured", handler != NULL, "guarantee",
-	                  handler == NULL ? json_null() : json_string(guarantee_name(handler)));
+		json_pack("{s:b, s:o, s:o}", "configured", handler != NULL, "guarantee",
+	                  handler == NULL ? json_null() : json_string(guarantee_name(handler)),
+	                  "why",
+	                  handler == NULL || handler->settings->why == NULL
+	                          ? json_null()
+	                          : json_string(handler->settings->why));
 	for (unsigned i = 0; i < DELIVERY_STATES; i++) {
 		(void)json_object_set_new(row, delivery_state_name((enum delivery_state)i),
 		                          json_integer(states[i]));
@@ -52,6 +56,57 @@ add_handler(void *context, struct span name, const int64_t states[LEDGER_RECEIVE
 		json_decref(row);
 	}
 	return true;
+}
+
+/* What only a running service knows of a handler: its lag, breaker, budget, slots and pause. */
+static bool
+add_line(struct call_context *context, const struct handler *handler, json_t *row,
+         struct error *err)
+{
+	struct line_view view;
+	int64_t age_ns;
+	if (row == NULL || !engine_view(context->api->engine, handler->number, &view)) {
+		return true;
+	}
+	if (!reader_oldest_pending(context->reader, handler->number, &age_ns, err)) {
+		return false;
+	}
+	json_t *line = json_of_line(&view);
+	(void)json_object_update(row, line);
+	json_decref(line);
+	(void)json_object_set_new(row, "oldest_pending_seconds",
+	                          age_ns < 0 ? json_null()
+	                                     : json_real((double)age_ns / (double)NS_PER_S));
+	int64_t paused_ns = store_handler_paused(context->api->store, handler->number);
+	(void)json_object_set_new(row, "paused", json_boolean(paused_ns != 0));
+	(void)json_object_set_new(row, "paused_until",
+	                          paused_ns == 0 || paused_ns == INT64_MAX
+	                                  ? json_null()
+	                                  : json_of_time(paused_ns));
+	return true;
+}
+
+static bool
+add_lines(struct call_context *context, const json_t *list, struct error *err)
+{
+	const struct config *config = context->api->config;
+	bool good = true;
+	for (size_t i = 0; context->api->engine != NULL && good && i < config->handler_count; i++) {
+		const struct handler *handler = &config->handlers[i];
+		good = add_line(context, handler, json_object_get(list, handler->name), err);
+	}
+	return good;
+}
+
+static int64_t
+late_answers(void)
+{
+	struct source_view view;
+	int64_t count = 0;
+	for (size_t i = 0; metrics_source(i, &view); i++) {
+		count += view.late;
+	}
+	return count;
 }
 
 static void
@@ -69,6 +124,7 @@ add_counters(json_t *stats, const struct api *api)
 	(void)json_object_set_new(stats, "ignored", json_integer(metrics_answers(RESULT_IGNORED)));
 	(void)json_object_set_new(stats, "unrouted", json_integer(metrics_read(METRIC_UNROUTED)));
 	(void)json_object_set_new(stats, "conflicts", json_integer(metrics_read(METRIC_CONFLICTS)));
+	(void)json_object_set_new(stats, "late_answers", json_integer(late_answers()));
 	(void)json_object_set_new(stats, "rejected", rejected());
 	(void)json_object_set_new(stats, "dedup_hit_ratio",
 	                          json_real(seen == 0 ? 0.0
@@ -83,7 +139,8 @@ stats_show(struct call_context *context, struct error *err)
 	json_t *stats = json_object();
 	struct handlers handlers = { json_object(), context->api->config, 0 };
 	if (!reader_counts(context->reader, &counts, err) ||
-	    !reader_handlers(context->reader, add_handler, &handlers, err)) {
+	    !reader_handlers(context->reader, add_handler, &handlers, err) ||
+	    !add_lines(context, handlers.list, err)) {
 		json_decref(stats);
 		json_decref(handlers.list);
 		return NULL;

@@ -13,6 +13,36 @@
 #define TAIL_FIRST    10
 #define WATCH_STEP_NS NS_PER_S
 
+/* Behind the counts of a handler: its guarantee, and what holds it up. */
+static void
+print_handler(const json_t *row)
+{
+	if (!json_is_true(json_object_get(row, "configured"))) {
+		(void)puts(" (not configured)");
+		return;
+	}
+	(void)printf(" %s", json_string_value(json_object_get(row, "guarantee")));
+	const json_t *lag = json_object_get(row, "oldest_pending_seconds");
+	if (json_is_real(lag)) {
+		(void)printf(", oldest pending %.1f s", json_real_value(lag));
+	}
+	const char *breaker =
+		json_string_value(json_object_get(json_object_get(row, "breaker"), "state"));
+	if (breaker != NULL) {
+		(void)printf(", breaker %s", breaker);
+	}
+	const json_t *tokens = json_object_get(row, "retry_tokens");
+	if (json_is_real(tokens)) {
+		(void)printf(", %.1f retry tokens", json_real_value(tokens));
+	}
+	if (json_is_true(json_object_get(row, "paused"))) {
+		(void)printf(", paused");
+	}
+	char *why = cell_text(json_object_get(row, "why"));
+	(void)printf("%s%s\n", why[0] == '\0' ? "" : ": ", why);
+	free(why);
+}
+
 static void
 print_stats(const struct invocation *invocation, const json_t *stats)
 {
@@ -35,9 +65,7 @@ print_stats(const struct invocation *invocation, const json_t *stats)
 			             (long long)json_integer_value(
 					     json_object_get(value, states[i])));
 		}
-		(void)printf("%s\n", json_is_true(json_object_get(value, "configured"))
-		                             ? ""
-		                             : " (not configured)");
+		print_handler(value);
 	}
 }
 

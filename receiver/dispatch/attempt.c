@@ -110,6 +110,11 @@ attempt_result(struct call *call, const struct outcome *outcome, int64_t started
 {
 	struct result_intent *result = memory_need(sizeof(*result));
 	metrics_add(METRIC_ATTEMPTS, 1);
+	enum try_result told = outcome->kind == OUTCOME_DONE        ? TRY_SUCCEEDED
+	                       : outcome->kind == OUTCOME_GIVE_BACK ? TRY_GIVEN_BACK
+	                                                            : TRY_FAILED;
+	int64_t waited_ns = started_ns - call->due_ns;
+	metrics_try(call->key.handler, told, duration_ns, waited_ns < 0 ? 0 : waited_ns);
 	result->intent.kind = INTENT_RESULT;
 	result->started_ns = started_ns;
 	result->duration_ns = duration_ns;

@@ -20,6 +20,7 @@ struct call {
 	int64_t key_round;           /* see handler.h */
 	int64_t first_failed_ran_ns; /* -1: no try has failed yet */
 	int64_t ran_base_ns;         /* the handler's clock is this plus boot time */
+	int64_t due_ns;              /* wall time at which it was due */
 };
 
 /* Runs it; the call is freed. The result takes over the event. */

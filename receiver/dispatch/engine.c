@@ -699,6 +699,7 @@ start_call(struct engine *engine, struct config *config, const struct job *job)
 	call->key_round = job->key_round;
 	call->ordered = job->ordered;
 	call->first_failed_ran_ns = job->first_failed_ran_ns;
+	call->due_ns = job->due_ns;
 	call->ran_base_ns = store_handler_ran_ns(engine->store, job->key.handler) +
 	                    line_ran_ns(line, now) - now;
 	if (handler->kind->commit != NULL) {
@@ -757,6 +758,7 @@ listen_claimed(void *context, struct claim *const *claims, size_t count)
 				           .round = claim->round,
 				           .key_round = claim->key_round,
 				           .ordered = claim->ordered,
+				           .due_ns = claim->expected_due_ns,
 				           .first_failed_ran_ns = claim->first_failed_ran_ns,
 				           .at_most_once = claim->at_most_once };
 			start_call(engine, config, &job);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "receiver/base/clock.h"
 #include "receiver/base/encoding.h"
 #include "receiver/metrics/metrics.h"
 
@@ -79,7 +80,13 @@ answer_send(struct http_exchange *exchange, const struct answer *answer)
 	response.fields = fields;
 	response.body = buffer_view(&body);
 	response.close = answer->result == RESULT_MALFORMED && answer->source == NULL;
+	int64_t took_ns = clock_wall_ns() - exchange->received_ns;
 	metrics_answered(answer->result, 1);
+	metrics_observe(HISTOGRAM_REQUEST, took_ns < 0 ? 0 : took_ns);
+	if (answer->source != NULL) {
+		bool late = took_ns > answer->source->patience_ns;
+		metrics_source_answered(answer->source->name, answer->result, late);
+	}
 	http_answer(exchange, &response);
 	buffer_finish(&body);
 }

@@ -580,6 +580,7 @@ ON_THREAD(net_thread) complete(struct intake *intake, struct arrival *arrival)
 	if (result == RESULT_ACCEPTED && arrival->wanted_count == 0) {
 		metrics_add(METRIC_UNROUTED, 1);
 	}
+	metrics_secret_matched(request->source->name, request->verification.matched);
 	log_arrival(arrival, request, result);
 	const char *state = NULL;
 	if (result == RESULT_DUPLICATE || result == RESULT_REVIVED) {
@@ -597,6 +598,7 @@ ON_THREAD(net_thread) complete(struct intake *intake, struct arrival *arrival)
 		answer_send(request->exchange, &answer);
 	} else {
 		metrics_answered(result, 1); /* stored all the same */
+		metrics_source_answered(request->source->name, result, true);
 	}
 	request_free(request);
 	arrival_free(arrival);

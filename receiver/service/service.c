@@ -24,6 +24,7 @@
 #include "receiver/dispatch/engine.h"
 #include "receiver/intake/intake.h"
 #include "receiver/log/log.h"
+#include "receiver/metrics/metrics.h"
 #include "receiver/service/notify.h"
 
 #define CERTIFICATE_LOOK_NS (5 * NS_PER_S)
@@ -397,6 +398,7 @@ reload(struct service *service)
 		fresh = NULL;
 	}
 	struct log_line line;
+	metrics_reloaded(fresh != NULL, clock_wall_ns());
 	if (fresh == NULL) {
 		log_begin(&line, LOG_ERROR, "config.reload_failed",
 		          "the new configuration is bad; the old one runs on");

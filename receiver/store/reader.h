@@ -184,6 +184,13 @@ struct store_counts {
 };
 bool reader_counts(struct reader *reader, struct store_counts *counts, struct error *err)
 	MUST_CHECK;
+/* How long ago the oldest of a handler's pending deliveries came that is not held behind another one, ns; -1: none. */
+bool reader_oldest_pending(struct reader *reader, int64_t handler, int64_t *age_ns,
+                           struct error *err) MUST_CHECK;
+/* Dead letters by handler's name and reason. */
+typedef bool depth_row_fn(void *context, struct span handler, struct span reason, int64_t count);
+bool reader_dead_depth(struct reader *reader, depth_row_fn *row, void *context, struct error *err)
+	MUST_CHECK;
 /* Pending deliveries by handler's name. */
 typedef bool handler_row_fn(void *context, struct span name,
                             const int64_t states[LEDGER_RECEIVED + 1]);

@@ -144,6 +144,7 @@ struct job {
 	int64_t key_round;
 	bool ordered;
 	int64_t first_failed_ran_ns;
+	int64_t due_ns;
 	bool at_most_once;
 };
 
@@ -361,6 +362,9 @@ int64_t store_commits(
 	const struct store
 		*store); /* finished ones: a snapshot begun after reading it holds them */
 const char *store_path(const struct store *store);
+/* Bytes of the write-ahead log, and free ones on the file system: asked of it. -1: unknown. */
+int64_t store_wal_bytes(const struct store *store);
+int64_t store_free_bytes(const struct store *store);
 
 /* Deliveries that are done, as they happen, for `tail`: a ring of the latest. */
 struct done_note {

@@ -30,6 +30,7 @@ ON_THREAD(store_thread) add_job(struct store *store, struct delivery_key key, st
 	job->slot = slot;
 	job->attempts = 1;
 	job->first_failed_ran_ns = -1;
+	job->due_ns = store->batch.now_ns;
 	job->at_most_once = wanted->at_most_once;
 	job->ordered = wanted->order_key != NULL;
 	*store->batch.jobs_tail = job;

@@ -8,6 +8,7 @@
 
 #include "receiver/base/clock.h"
 #include "receiver/log/log.h"
+#include "receiver/metrics/metrics.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
 #define PURGE_PASS_NS   (2 * NS_PER_S)   /* from the end of a pass to the next one */
@@ -154,6 +155,7 @@ ON_THREAD(store_thread) slice_work(struct store *store, void *context, struct er
 		if (item->kept) {
 			continue;
 		}
+		metrics_add(slice->bodies ? METRIC_BODIES_PURGED : METRIC_EVENTS_PURGED, 1);
 		if (slice->bodies ? !erase_body(store, item->seq, err)
 		                  : !drop_event(store, item->seq, err)) {
 			return false;

@@ -743,6 +743,53 @@ reader_replays(struct reader *reader, int64_t id, replay_row_fn *row, void *cont
 }
 
 bool
+reader_oldest_pending(struct reader *reader, int64_t handler, int64_t *age_ns, struct error *err)
+{
+	sqlite3_stmt *statement = prepare(
+		reader,
+		"SELECT received_at FROM events WHERE seq = "
+		"(SELECT min(seq) FROM delivery WHERE handler = ?1 AND state = 0 AND held = 0)",
+		err);
+	if (statement == NULL) {
+		return false;
+	}
+	(void)sqlite3_bind_int64(statement, 1, handler);
+	int64_t received_ns;
+	int code = sqlite3_step(statement);
+	*age_ns = -1;
+	if (code == SQLITE_ROW && clock_parse(column_span(statement, 0), &received_ns)) {
+		int64_t age = clock_wall_ns() - received_ns;
+		*age_ns = age < 0 ? 0 : age;
+	}
+	bool good = code == SQLITE_ROW || code == SQLITE_DONE || failed(reader, "lag", err);
+	(void)sqlite3_finalize(statement);
+	return good;
+}
+
+bool
+reader_dead_depth(struct reader *reader, depth_row_fn *row, void *context, struct error *err)
+{
+	sqlite3_stmt *statement =
+		prepare(reader,
+	                "SELECT h.name, l.reason, count(*) FROM dead_letter AS l "
+	                "JOIN delivery AS d ON d.seq = l.seq AND d.handler = l.handler "
+	                "JOIN handler AS h ON h.id = l.handler WHERE d.state = 3 GROUP BY 1, 2",
+	                err);
+	if (statement == NULL) {
+		return false;
+	}
+	bool go_on = true;
+	while (go_on && sqlite3_step(statement) == SQLITE_ROW) {
+		go_on = row(context, column_span(statement, 0), column_span(statement, 1),
+		            sqlite3_column_int64(statement, 2));
+	}
+	bool good = !go_on || sqlite3_errcode(reader->database) == SQLITE_DONE ||
+	            failed(reader, "dead letters", err);
+	(void)sqlite3_finalize(statement);
+	return good;
+}
+
+bool
 reader_handlers(struct reader *reader, handler_row_fn *row, void *context, struct error *err)
 {
 	sqlite3_stmt *statement = prepare(

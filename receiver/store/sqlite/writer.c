@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "receiver/base/clock.h"
@@ -415,12 +416,15 @@ ON_THREAD(store_thread) pack_run(struct store *store, struct pack *pack, struct 
 		}
 	}
 #endif
+	int64_t begun_ns = clock_boot_ns();
 	good = good && commit(store, err);
 	if (!good) {
 		rollback(store);
 		batch_undo(store);
 		return false;
 	}
+	metrics_observe(HISTOGRAM_COMMIT, clock_boot_ns() - begun_ns);
+	metrics_observe(HISTOGRAM_BATCH, (int64_t)pack->events);
 	metrics_add(METRIC_COMMIT_EVENTS, (int64_t)pack->events);
 	tell_all(store, pack, NULL);
 	publish(store);
@@ -557,7 +561,9 @@ ON_THREAD(store_thread) checkpoint(struct store *store)
 		struct error err;
 		(void)sqlite_error(&err, store->database, "checkpoint");
 		writer_failed(store, &err);
+		metrics_add(METRIC_CHECKPOINTS_FAILED, 1);
 	}
+	metrics_add(METRIC_CHECKPOINTS, 1);
 	store->wal_pages = left > done ? left - done : 0;
 }
 
@@ -901,6 +907,23 @@ const char *
 store_path(const struct store *store)
 {
 	return store->path;
+}
+
+int64_t
+store_wal_bytes(const struct store *store)
+{
+	char wal[4096];
+	struct stat status;
+	(void)snprintf(wal, sizeof(wal), "%s-wal", store->path);
+	return stat(wal, &status) == 0 ? status.st_size : -1;
+}
+
+int64_t
+store_free_bytes(const struct store *store)
+{
+	struct statvfs status;
+	return statvfs(store->path, &status) == 0 ? (int64_t)(status.f_bavail * status.f_frsize)
+	                                          : -1;
 }
 
 size_t
