@@ -1,9 +1,12 @@
 #include "receiver/admin/admin.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include <openssl/crypto.h>
 
 #include "receiver/api/api.h"
 #include "receiver/base/clock.h"
@@ -53,6 +56,7 @@ struct admin {
 	pthread_t threads[QUERY_THREADS];
 	size_t thread_count;
 	struct config *config;
+	struct config *started;
 };
 
 /* --- query threads --- */
@@ -221,15 +225,6 @@ query_run(void *context)
 
 /* --- the loop --- */
 
-static enum http_next
-on_head(void *context, struct http_exchange *exchange, size_t *limit)
-{
-	(void)context;
-	(void)exchange;
-	*limit = ADMIN_BODY_BYTES;
-	return HTTP_READ_BODY;
-}
-
 static void
 ON_THREAD(net_thread)
 	say(struct http_exchange *exchange, int status, const char *name, const char *why)
@@ -249,6 +244,130 @@ ON_THREAD(net_thread)
 		                          .body = buffer_view(&body) };
 	http_answer(exchange, &response);
 	buffer_finish(&body);
+}
+
+/* --- who may come in --- */
+
+/* The name in a Host, without its port. */
+static struct span
+host_name(struct span host)
+{
+	size_t size = 0;
+	if (host.size > 0 && host.data[0] == '[') {
+		while (size < host.size && host.data[size] != ']') {
+			size++;
+		}
+		return (struct span){ host.data, size < host.size ? size + 1 : size };
+	}
+	while (size < host.size && host.data[size] != ':') {
+		size++;
+	}
+	return (struct span){ host.data, size };
+}
+
+/* A page of another site may make a browser call this address, but not under a name of loopback. */
+static bool
+is_loopback_name(struct span host)
+{
+	struct span name = host_name(host);
+	char text[INET_ADDRSTRLEN + 1];
+	struct in_addr address;
+	(void)snprintf(text, sizeof(text), "%.*s", SPAN_ARG(name));
+	return span_equal_nocase(name, SPAN("localhost")) || span_equal(name, SPAN("[::1]")) ||
+	       (name.size < INET_ADDRSTRLEN && inet_pton(AF_INET, text, &address) == 1 &&
+	        ntohl(address.s_addr) >> 24 == 127);
+}
+
+/* Fetch metadata and Origin are what browsers send; other programs send neither. */
+static bool
+is_same_origin(const struct http_exchange *exchange, struct span host)
+{
+	struct span site;
+	struct span origin;
+	if (fields_find(exchange->fields, SPAN("Sec-Fetch-Site"), &site) > 0 &&
+	    !span_equal(site, SPAN("same-origin")) && !span_equal(site, SPAN("none"))) {
+		return false;
+	}
+	if (fields_find(exchange->fields, SPAN("Origin"), &origin) == 0) {
+		return true;
+	}
+	struct span scheme = SPAN("http://");
+	return span_starts(origin, scheme) &&
+	       span_equal_nocase(span_after(origin, scheme.size), host);
+}
+
+static bool
+has_token(const struct http_exchange *exchange, const struct admin_settings *settings)
+{
+	struct span given;
+	struct span scheme = SPAN("Bearer ");
+	if (fields_find(exchange->fields, SPAN("Authorization"), &given) != 1 ||
+	    given.size <= scheme.size ||
+	    !span_equal_nocase((struct span){ given.data, scheme.size }, scheme)) {
+		return false;
+	}
+	given = span_trim(span_after(given, scheme.size));
+	return given.size == settings->token_size &&
+	       CRYPTO_memcmp(given.data, settings->token_text, given.size) == 0;
+}
+
+static void
+ON_THREAD(net_thread)
+	refuse(struct http_exchange *exchange, int status, const char *code, const char *message)
+{
+	struct buffer body;
+	buffer_init(&body, 4096);
+	buffer_format(&body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n", code, message);
+	struct http_response response = {
+		.status = status,
+		.content_type = "application/json",
+		.fields = status == 401 ? "WWW-Authenticate: Bearer realm=\"hooklatch\"\r\n" : NULL,
+		.body = buffer_view(&body)
+	};
+	http_answer(exchange, &response);
+	buffer_finish(&body);
+}
+
+/* True: it may go on. The unix socket's mode says who may use that. */
+static bool
+ON_THREAD(net_thread) let_in(const struct admin *admin, struct http_exchange *exchange)
+{
+	if (exchange->mark == 0) {
+		return true;
+	}
+	/* Listeners need a restart: the settings are those of the start. */
+	const struct admin_settings *all = admin->started->settings.admin.items;
+	const struct admin_settings *settings = &all[exchange->mark - 1];
+	bool health = span_equal(exchange->path, SPAN("/livez")) ||
+	              span_equal(exchange->path, SPAN("/readyz"));
+	if (settings->token_text != NULL) {
+		if (health || has_token(exchange, settings)) {
+			return true;
+		}
+		refuse(exchange, 401, "unauthorized",
+		       "Authorization: Bearer and the token are needed");
+		return false;
+	}
+	struct span host;
+	if (fields_find(exchange->fields, SPAN("Host"), &host) != 1 || !is_loopback_name(host)) {
+		refuse(exchange, 403, "forbidden", "the Host is no name of loopback");
+		return false;
+	}
+	bool reads = span_equal(exchange->method, SPAN("GET")) ||
+	             span_equal(exchange->method, SPAN("HEAD"));
+	if (!reads && !is_same_origin(exchange, host)) {
+		refuse(exchange, 403, "forbidden", "a change from another origin");
+		return false;
+	}
+	return true;
+}
+
+static enum http_next
+on_head(void *context, struct http_exchange *exchange, size_t *limit)
+{
+	thread_is(&net_thread);
+	*limit = ADMIN_BODY_BYTES;
+	return let_in(context, exchange) ? HTTP_READ_BODY : HTTP_ANSWERED;
 }
 
 static void
@@ -272,7 +391,11 @@ enqueue(struct admin *admin, struct http_exchange *exchange)
 {
 	struct query *query = memory_need(sizeof(*query));
 	struct span who = SPAN("unknown");
-	(void)fields_find(exchange->fields, SPAN("Hooklatch-Who"), &who);
+	if (exchange->mark != 0) { /* whoever it says that it is */
+		who = span_of(exchange->peer.text);
+	} else {
+		(void)fields_find(exchange->fields, SPAN("Hooklatch-Who"), &who);
+	}
 	query->admin = admin;
 	query->loop = exchange->loop;
 	query->exchange = exchange;
@@ -346,6 +469,34 @@ listen_unix(struct admin *admin, const struct admin_options *options, struct err
 	return good || error_prefix(err, "admin");
 }
 
+static bool
+listen_http(struct admin *admin, struct error *err)
+{
+	const struct settings *settings = &admin->started->settings;
+	const struct admin_settings *all = settings->admin.items;
+	for (size_t i = 0; i < settings->admin.count; i++) {
+		struct net_listen listen = { .mark = i + 1 };
+		if (all[i].http != NULL &&
+		    (!address_parse(span_of(all[i].http), &listen.address, err) ||
+		     !net_listen(admin->net, &listen, err))) {
+			return error_prefix(err, "admin");
+		}
+	}
+	return true;
+}
+
+void
+admin_addresses(const struct admin *admin, struct buffer *out)
+{
+	buffer_byte(out, '[');
+	for (size_t i = 1; i < net_listeners(admin->net); i++) { /* the first is the unix socket */
+		buffer_text(out, i == 1 ? "\"" : ",\"");
+		net_listener_text(admin->net, i, out);
+		buffer_byte(out, '"');
+	}
+	buffer_byte(out, ']');
+}
+
 bool
 admin_create(struct admin **ret, const struct admin_options *options, struct error *err)
 {
@@ -354,6 +505,7 @@ admin_create(struct admin **ret, const struct admin_options *options, struct err
 	admin->since_ns = options->since_ns;
 	admin->engine = options->engine;
 	admin->config = config_share(options->config);
+	admin->started = config_share(options->config);
 	admin->last = &admin->first;
 	(void)pthread_mutex_init(&admin->lock, NULL);
 	pthread_condattr_t monotonic;
@@ -370,7 +522,7 @@ admin_create(struct admin **ret, const struct admin_options *options, struct err
 		                        .refused = on_refused,
 		                        .gone = on_gone };
 	if (!net_create(&admin->net, 1, &limits, &service, err) ||
-	    !listen_unix(admin, options, err)) {
+	    !listen_unix(admin, options, err) || !listen_http(admin, err)) {
 		admin_destroy(admin);
 		return false;
 	}
@@ -448,6 +600,7 @@ admin_destroy(struct admin *admin)
 	}
 	admin_end(admin);
 	config_release(admin->config);
+	config_release(admin->started);
 	(void)pthread_mutex_destroy(&admin->lock);
 	(void)pthread_cond_destroy(&admin->work);
 	free(admin);

@@ -1,5 +1,7 @@
-/* The admin side: a unix socket on which the command line and monitoring come in. Health is answered from memory on the
- * admin loop; everything that needs SQL goes to one of two query threads, which read with a time limit.
+/* The admin side: a unix socket on which the command line and monitoring come in, and listeners of http. Closed by default:
+ * a listener with a token wants it as Authorization: Bearer (RFC 6750 section 2.1) for all but health; on one without, which
+ * is on loopback, the Host must be a name of loopback, and what changes something must not come from another origin's page.
+ * Health is answered from memory on the admin loop; everything that needs SQL goes to one of two query threads, which read with a time limit.
  * A take that waits is parked, not a thread: it is asked again when its handler has something, or its time is over.
  * Threads: all functions on main, but for admin_consumable(). */
 #ifndef HOOKLATCH_ADMIN_ADMIN_H
@@ -22,6 +24,8 @@ struct admin_options {
 
 bool admin_create(struct admin **ret, const struct admin_options *options, struct error *err)
 	MUST_CHECK;
+/* The listeners of http as a JSON array. After admin_create(). */
+void admin_addresses(const struct admin *admin, struct buffer *out);
 bool admin_start(struct admin *admin, struct error *err) MUST_CHECK;
 void admin_set_config(struct admin *admin, struct config *config);
 void admin_stopping(

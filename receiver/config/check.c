@@ -105,6 +105,71 @@ default_listen(struct config *config)
 		                            .key = "tls/key.pem" };
 }
 
+#define TOKEN_LEAST_BYTES 16
+
+static void
+read_token(struct config *config, struct admin_settings *admin)
+{
+	const struct secret_settings *token = &admin->token;
+	struct problems *problems = &config->problems;
+	struct buffer text;
+	struct error err;
+	buffer_init(&text, SECRET_MOST_BYTES + 1);
+	if (!secret_read(config, token, &text, &err)) {
+		problems_add(problems, token->entry.node->place, "token: %s", err.text);
+	} else if (text.size < TOKEN_LEAST_BYTES) {
+		problems_add(problems, token->entry.node->place,
+		             "token: shorter than %d bytes; openssl rand -hex 32 makes one",
+		             TOKEN_LEAST_BYTES);
+	} else {
+		admin->token_text = memory_need(text.size);
+		memcpy(admin->token_text, text.data, text.size);
+		admin->token_size = text.size;
+	}
+	memory_wipe(text.data, text.size);
+	buffer_finish(&text);
+}
+
+static void
+check_admin(struct config *config, struct admin_settings *admin, enum config_purpose purpose)
+{
+	struct problems *problems = &config->problems;
+	const struct node *node = admin->entry.node;
+	const struct secret_settings *token = &admin->token;
+	struct address address;
+	struct error err;
+	if ((admin->unix_path == NULL) == (admin->http == NULL)) {
+		problems_add(problems, node->place,
+		             "admin: exactly one of unix and http is needed");
+		return;
+	}
+	if (admin->http == NULL && token->entry.node != NULL) {
+		problems_add(problems, node_key_place(node, "token"), "token: belongs to http");
+	}
+	if (admin->unix_path == NULL && admin->group != NULL) {
+		problems_add(problems, node_key_place(node, "group"), "group: belongs to unix");
+	}
+	if (admin->http == NULL) {
+		return;
+	}
+	if (!address_parse(span_of(admin->http), &address, &err)) {
+		problems_add(problems, value_place(node, "http"), "http: %s", err.text);
+	} else if (address.socket.ss_family == AF_UNIX) {
+		problems_add(problems, value_place(node, "http"),
+		             "http: ADDRESS:PORT; a socket is written as unix: PATH");
+	} else if (token->entry.node == NULL && !address_loopback(&address)) {
+		problems_add(problems, value_place(node, "http"),
+		             "http: off loopback the key \"token\" is needed");
+	}
+	if (token->entry.node != NULL &&
+	    (token->env != NULL) + (token->file != NULL) + (token->credential != NULL) != 1) {
+		problems_add(problems, token->entry.node->place,
+		             "token: exactly one of env, file and credential is needed");
+	} else if (token->entry.node != NULL && purpose != CONFIG_TO_READ) {
+		read_token(config, admin);
+	}
+}
+
 static void
 check_service(struct config *config, enum config_purpose purpose)
 {
@@ -121,15 +186,11 @@ check_service(struct config *config, enum config_purpose purpose)
 	if (node != NULL && node->kind == NODE_LIST && settings->listen.count == 0) {
 		problems_add(problems, node->key_place, "listen: at least one address is needed");
 	}
-	const struct admin_settings *admin = settings->admin.items;
+	struct admin_settings *admin = settings->admin.items;
 	const char *path = CONFIG_ADMIN_UNIX;
 	for (size_t i = 0; i < settings->admin.count; i++) {
-		if (admin[i].unix_path != NULL) {
-			path = admin[i].unix_path;
-		} else if (problems->errors == 0) {
-			problems_add(problems, admin[i].entry.node->place,
-			             "admin: the key \"unix\" is missing");
-		}
+		check_admin(config, &admin[i], purpose);
+		path = admin[i].unix_path != NULL ? admin[i].unix_path : path;
 	}
 	config->admin_path = config_path(config, path);
 	if (strlen(config->admin_path) > 107) {

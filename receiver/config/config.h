@@ -50,18 +50,23 @@ struct listen_settings {
 	struct schema_list trusted_proxies; /* texts */
 };
 
-struct admin_settings {
-	struct schema_entry entry;
-	const char *unix_path;
-	const char *group;
-};
-
 struct secret_settings {
 	struct schema_entry entry;
 	const char *env;
 	const char *file;
 	const char *credential;
 	const char *until;
+};
+
+struct admin_settings {
+	struct schema_entry entry;
+	const char *unix_path;
+	const char *group;
+	const char *http;
+	struct secret_settings token;
+	unsigned char
+		*token_text; /* read when it is to serve: the configuration's own; NULL: none */
+	size_t token_size;
 };
 
 struct value_settings {

@@ -153,6 +153,22 @@ static const struct schema_row listen_rows[] = {
 	END_OF_ROWS,
 };
 
+static const struct schema_row token_rows[] = {
+	{ .name = "env",
+	  .kind = SCHEMA_TEXT,
+	  FIELD(secret_settings, env),
+	  .text = "The environment variable that holds it." },
+	{ .name = "file",
+	  .kind = SCHEMA_TEXT,
+	  FIELD(secret_settings, file),
+	  .text = "The file that holds it; one trailing newline is dropped." },
+	{ .name = "credential",
+	  .kind = SCHEMA_TEXT,
+	  FIELD(secret_settings, credential),
+	  .text = "The name of a systemd credential." },
+	END_OF_ROWS,
+};
+
 static const struct schema_row admin_rows[] = {
 	{ .name = "unix",
 	  .kind = SCHEMA_TEXT,
@@ -162,8 +178,17 @@ static const struct schema_row admin_rows[] = {
 	  .kind = SCHEMA_TEXT,
 	  FIELD(admin_settings, group),
 	  .text = "The group that may use it: mode 0660 instead of 0600." },
-	{ .name = "http", .kind = SCHEMA_TEXT, .later = true },
-	{ .name = "token", .kind = SCHEMA_TEXT, .later = true },
+	{ .name = "http",
+	  .kind = SCHEMA_TEXT,
+	  FIELD(admin_settings, http),
+	  .text = "ADDRESS:PORT for metrics, health and the API. Off loopback it needs a token." },
+	{ .name = "token",
+	  .kind = SCHEMA_MAP,
+	  .off = true,
+	  FIELD(admin_settings, token),
+	  .rows = token_rows,
+	  .size = sizeof(struct secret_settings),
+	  .text = "What a caller over http must send as Authorization: Bearer TOKEN; health is for everybody." },
 	END_OF_ROWS,
 };
 
@@ -395,6 +420,13 @@ static const struct schema_row source_rows[] = {
 	  .required = true,
 	  .reload = true,
 	  .text = "The secrets, each from env, file or credential; several for a rotation, each with an optional until." },
+	{ .name = "events", .kind = SCHEMA_TEXT, .later = true },
+	{ .name = "verify_token", .kind = SCHEMA_TEXT, .later = true },
+	{ .name = "public_keys", .kind = SCHEMA_TEXT, .later = true },
+	{ .name = "certificates", .kind = SCHEMA_TEXT, .later = true },
+	{ .name = "jwks", .kind = SCHEMA_TEXT, .later = true },
+	{ .name = "token", .kind = SCHEMA_TEXT, .later = true },
+	{ .name = "challenge", .kind = SCHEMA_TEXT, .later = true },
 	END_OF_ROWS,
 };
 

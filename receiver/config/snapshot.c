@@ -122,6 +122,11 @@ config_release(struct config *config)
 			free(secret->key);
 		}
 	}
+	const struct admin_settings *admin = config->settings.admin.items;
+	for (size_t i = 0; i < config->settings.admin.count; i++) {
+		memory_wipe(admin[i].token_text, admin[i].token_size);
+		free(admin[i].token_text);
+	}
 	arena_finish(&config->arena);
 	free(config->file);
 	free(config->directory);

@@ -380,6 +380,7 @@ exchange_begin(struct connection *c)
 	exchange->shown.loop = c->loop;
 	exchange->shown.peer = c->peer;
 	exchange->shown.proxies = c->listener->proxies.count == 0 ? NULL : &c->listener->proxies;
+	exchange->shown.mark = c->listener->mark;
 	exchange->shown.length = -1;
 	exchange->shown.patience_ns = NET_PATIENCE_NS;
 	c->exchange = exchange;

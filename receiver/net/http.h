@@ -38,6 +38,7 @@ struct http_exchange {
 	struct http_peer peer;
 	const struct http_proxies
 		*proxies; /* of the listener; NULL: X-Forwarded-For means nothing */
+	size_t mark;      /* of the listener */
 	bool has_request_line;
 	struct span method;
 	struct span path;

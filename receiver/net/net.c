@@ -216,6 +216,7 @@ net_listen(struct net *net, const struct net_listen *listen_, struct error *err)
 	}
 	listener->proxies = (struct http_proxies){ networks, listen_->proxy_count };
 	listener->only_proxies = listen_->only_proxies;
+	listener->mark = listen_->mark;
 	listener->loop = &net->loops[net->listener_count % net->loop_count];
 	net->listener_count++;
 	return true;

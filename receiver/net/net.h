@@ -34,6 +34,7 @@ struct net_listen {
 	const struct network *proxies;
 	size_t proxy_count;
 	bool only_proxies; /* others are closed at accept */
+	size_t mark;       /* the service's own: its exchanges carry it */
 };
 
 /* `loops` threads are started by net_start(). */

@@ -31,6 +31,7 @@ struct listener {
 	struct tls *tls;
 	struct http_proxies proxies;
 	bool only_proxies;
+	size_t mark;
 	bool inherited;
 	struct event *event;
 	struct event *pause;

@@ -242,13 +242,23 @@ open_listeners(struct service *service, struct error *err)
 	return true;
 }
 
+static const char *
+unix_group(const struct settings *settings)
+{
+	const struct admin_settings *admin = settings->admin.items;
+	const char *group = NULL;
+	for (size_t i = 0; i < settings->admin.count; i++) {
+		group = admin[i].unix_path != NULL ? admin[i].group : group;
+	}
+	return group;
+}
+
 static bool
 create_admin(struct service *service, struct error *err)
 {
 	const struct settings *settings = &service->config->settings;
-	const struct admin_settings *admin = settings->admin.items;
 	struct admin_options options = { .path = service->config->admin_path,
-		                         .group = settings->admin.count > 0 ? admin[0].group : NULL,
+		                         .group = unix_group(settings),
 		                         .store = service->store,
 		                         .config = service->config,
 		                         .since_ns = service->since_ns,
@@ -347,6 +357,12 @@ say_ready(const struct service *service)
 	log_begin(&line, LOG_INFO, "service.ready", "hooklatch %s serves", HOOKLATCH_VERSION);
 	log_raw(&line, "addresses", list.data);
 	log_text(&line, "admin", span_of(service->config->admin_path));
+	struct buffer admin;
+	buffer_init(&admin, 65536);
+	admin_addresses(service->admin, &admin);
+	buffer_byte(&admin, '\0');
+	log_raw(&line, "admin_addresses", admin.data);
+	buffer_finish(&admin);
 	log_number(&line, "pid", getpid());
 	log_number(&line, "duration_ms", (clock_wall_ns() - service->since_ns) / NS_PER_MS);
 	log_end(&line);

@@ -146,7 +146,10 @@ describe('config', { timeout: 120_000, concurrency: 4 }, () => {
     const hook = await prepare(t, { env });
     const faults = [];
     for (const [name, text] of Object.entries({
-      'admin http': START.concat('admin: [ { unix: hooklatch.sock }, { http: "127.0.0.1:9080" } ]\n'),
+      events: START.replace('provider: github', 'provider: github\n    events: { array: "" }'),
+      verify_token: START.replace('provider: github', 'provider: github\n    verify_token: { env: X }'),
+      public_keys: START.replace('provider: github', 'provider: github\n    public_keys: [ { file: x } ]'),
+      jwks: START.replace('provider: github', 'provider: github\n    jwks: https://example.com'),
     })) {
       const { code, said } = await check(hook, text);
       if (code !== 2 || !/not in this version/.test(said)) faults.push(`${name}: exit ${code}\n${said}`);

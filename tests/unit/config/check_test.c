@@ -116,9 +116,17 @@ admin_store_and_limits_are_checked(void)
 {
 	static const struct row rows[] = {
 		{ "admin: [ { group: ops } ]\n" SOURCES HANDLERS,
-		  ":1:10: error: admin: the key \"unix\" is missing" },
-		{ "admin: [ { http: \"127.0.0.1:9080\" } ]\n" SOURCES HANDLERS,
-		  ":1:12: error: http: not in this version" },
+		  ":1:10: error: admin: exactly one of unix and http is needed" },
+		{ "admin: [ { unix: a, http: \"127.0.0.1:9080\" } ]\n" SOURCES HANDLERS,
+		  "admin: exactly one of unix and http is needed" },
+		{ "admin: [ { http: \"0.0.0.0:9080\" } ]\n" SOURCES HANDLERS,
+		  ":1:19: error: http: off loopback the key \"token\" is needed" },
+		{ "admin: [ { unix: a, token: { env: X } } ]\n" SOURCES HANDLERS,
+		  "token: belongs to http" },
+		{ "admin: [ { http: \"127.0.0.1:1\", token: { env: X, file: y } } ]\n" SOURCES
+		          HANDLERS,
+		  "token: exactly one of env, file and credential is needed" },
+		{ "admin: [ { http: \"unix:/x\" } ]\n" SOURCES HANDLERS, "http: ADDRESS:PORT" },
 		{ "admin:\n  - unix: /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 		  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n" SOURCES HANDLERS,
 		  "admin: the path of a unix socket has at most 107 bytes" },
@@ -391,6 +399,9 @@ handlers_are_checked(void)
 	static const struct row good[] = {
 		{ SOURCES "handlers: {}\n", NULL },
 		{ "retention: 45d\n" SOURCES HANDLERS, NULL },
+		{ "admin: [ { http: \"127.0.0.1:9080\" } ]\n" SOURCES HANDLERS, NULL },
+		{ "admin: [ { http: \"0.0.0.0:9080\", token: { env: X } } ]\n" SOURCES HANDLERS,
+		  NULL },
 		{ SOURCES "handlers:\n  h: { on: [ hooklatch/delivery.dead ], log: {} }\n", NULL },
 		{ SOURCES
 		  "handlers:\n  h: { on: [ s/* ], log: {}, order_by: /id, on_dead: hold }\n",
