@@ -588,8 +588,19 @@ admin_end(struct admin *admin)
 		(void)pthread_join(admin->threads[i], NULL);
 	}
 	admin->thread_count = 0;
-	net_destroy(admin->net);
+	net_destroy(admin->net); /* no callback runs from now on */
 	admin->net = NULL;
+	struct query *const lists[] = { admin->first, admin->parked };
+	for (size_t i = 0; i < COUNT(lists); i++) {
+		for (struct query *query = lists[i]; query != NULL;) {
+			struct query *next = query->next;
+			query_free(query);
+			query = next;
+		}
+	}
+	admin->first = NULL;
+	admin->last = &admin->first;
+	admin->parked = NULL;
 }
 
 void

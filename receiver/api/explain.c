@@ -10,6 +10,7 @@
 
 struct explained {
 	struct call_context *context;
+	int64_t seq;
 	json_t *list;
 	struct error *err;
 	bool failed;
@@ -106,18 +107,16 @@ explain_pending(struct explained *explained, const struct delivery_row *row,
 		    "the handler is not configured: it runs when the name returns");
 		return;
 	}
-	int64_t paused_ns = context->api->store == NULL
-	                            ? 0
-	                            : store_handler_paused(context->api->store, row->handler);
-	if (paused_ns != 0) {
-		add(reasons, "paused", paused_ns, "the handler is paused; hooklatch resume %s",
+	if (row->paused_ns > clock_wall_ns()) {
+		add(reasons, "paused", row->paused_ns, "the handler is paused; hooklatch resume %s",
 		    handler->name);
 	}
 	if (row->held) {
 		struct order order = { reasons, false };
 		bool holds = handler->settings->on_dead == 1;
-		if (!reader_order_head(context->reader, row->handler, row->order_key, holds,
-		                       on_head, &order, explained->err)) {
+		if (!reader_order_head(context->reader,
+		                       (struct delivery_key){ explained->seq, row->handler },
+		                       row->order_key, holds, on_head, &order, explained->err)) {
 			explained->failed = true;
 		}
 		return;
@@ -126,7 +125,7 @@ explain_pending(struct explained *explained, const struct delivery_row *row,
 		add(reasons, "backoff", row->due_ns, "after its failed try: %.*s",
 		    SPAN_ARG(row->last_error));
 	}
-	if (handler_consumed(handler)) {
+	if (handler_consumed(handler) && context->api->engine != NULL) {
 		add(reasons, "consumer", 0, "a consumer must take it: hooklatch take %s",
 		    handler->name);
 		return;
@@ -138,11 +137,14 @@ explain_pending(struct explained *explained, const struct delivery_row *row,
 }
 
 static void
-explain_ended(const struct delivery_row *row, struct reasons *reasons)
+explain_ended(const struct delivery_row *row, bool stopped, struct reasons *reasons)
 {
 	switch (row->state) {
 	case DELIVERY_RUNNING:
-		if (row->lease_until_ns != 0) {
+		if (stopped) {
+			add(reasons, "stopped", INT64_MAX,
+			    "the service is stopped: a try that it had begun counts as crashed when it starts");
+		} else if (row->lease_until_ns != 0) {
 			add(reasons, "running", 0, "a consumer has it");
 		} else {
 			add(reasons, "running", 0, "attempt %lld is under way",
@@ -171,7 +173,9 @@ explain_one(void *context, const struct delivery_row *row)
 	if (row->state == DELIVERY_PENDING) {
 		explain_pending(explained, row, &reasons);
 	} else {
-		explain_ended(row, &reasons);
+		explain_ended(row,
+		              explained->context->api->engine == NULL && row->lease_until_ns == 0,
+		              &reasons);
 	}
 	json_t *item = json_of_delivery(row);
 	bool known = reasons.not_before_ns != 0 && reasons.not_before_ns != INT64_MAX;
@@ -205,16 +209,16 @@ explain_show(struct call_context *context, struct error *err)
 	}
 	char *source = decode_segment((struct span){ context->rest.data, slash });
 	char *id = decode_segment(span_after(context->rest, slash + 1));
-	int64_t seq = 0;
-	struct explained explained = { context, json_array(), err, false };
-	bool good = reader_event_row(context->reader, span_of(source), span_of(id), take_seq, &seq,
-	                             err) &&
-	            reader_deliveries(context->reader, seq, explain_one, &explained, err) &&
-	            !explained.failed;
+	struct explained explained = { context, 0, json_array(), err, false };
+	bool good =
+		reader_event_row(context->reader, span_of(source), span_of(id), take_seq,
+	                         &explained.seq, err) &&
+		reader_deliveries(context->reader, explained.seq, explain_one, &explained, err) &&
+		!explained.failed;
 	json_t *document =
 		good ? json_pack("{s:o, s:o, s:I, s:O}", "source", json_of_span(span_of(source)),
-	                         "event_id", json_of_span(span_of(id)), "sequence", (json_int_t)seq,
-	                         "deliveries", explained.list)
+	                         "event_id", json_of_span(span_of(id)), "sequence",
+	                         (json_int_t)explained.seq, "deliveries", explained.list)
 		     : NULL;
 	json_decref(explained.list);
 	free(source);

@@ -74,7 +74,11 @@ json_t *
 handlers_pause(struct call_context *context, struct error *err)
 {
 	int64_t until_ns = INT64_MAX;
-	const char *until = json_string_value(json_object_get(context->body, "until"));
+	const json_t *given = json_object_get(context->body, "until");
+	const char *until = json_string_value(given);
+	if (given != NULL && until == NULL && !json_is_null(given)) {
+		until = ""; /* no text is no time */
+	}
 	if (until != NULL &&
 	    (!clock_parse(span_of(until), &until_ns) || until_ns <= clock_wall_ns())) {
 		(void)error_set(err, ERROR_INVALID, "until: \"%s\" is no RFC 3339 time to come",

@@ -225,6 +225,10 @@ leases_nack(struct call_context *context, struct error *err)
 {
 	int64_t delay_ns = -1;
 	char *dead = query_text(context, "dead");
+	if (dead != NULL && strcmp(dead, "false") == 0) {
+		free(dead);
+		dead = NULL;
+	}
 	bool good = query_duration(context, "delay", NACK_MOST_NS, &delay_ns, err);
 	char *error = told_error(context);
 	struct lease_change change = { .move = dead == NULL ? LEASE_AGAIN : LEASE_DEAD,

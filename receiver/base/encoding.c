@@ -48,7 +48,7 @@ bool
 base64_decode(struct span text, unsigned char *out, size_t room, size_t *size)
 {
 	/* EVP_DecodeBlock() skips blanks and writes the padding as zeros: what it would forgive is refused first. */
-	if (text.size % 4 != 0 || text.size > 4096) {
+	if (text.size % 4 != 0 || text.size > INT32_MAX) {
 		return false;
 	}
 	size_t padding = 0;
@@ -60,22 +60,25 @@ base64_decode(struct span text, unsigned char *out, size_t room, size_t *size)
 			return false;
 		}
 	}
-	unsigned char decoded[4096 / 4 * 3];
+	*size = 0;
 	if (text.size == 0) {
-		*size = 0;
 		return true;
 	}
-	int got = EVP_DecodeBlock(decoded, (const unsigned char *)text.data, (int)text.size);
-	if (got < 0 || (size_t)got < padding || (size_t)got - padding > room) {
+	size_t whole = text.size - 4; /* the blocks before the last, which alone may have padding */
+	size_t total = text.size / 4 * 3 - padding;
+	unsigned char last[3];
+	if (total > room ||
+	    (whole > 0 && EVP_DecodeBlock(out, (const unsigned char *)text.data, (int)whole) < 0) ||
+	    EVP_DecodeBlock(last, (const unsigned char *)text.data + whole, 4) != 3) {
 		return false;
 	}
 	for (size_t i = 0; i < padding; i++) { /* bits behind the last byte that are not zero */
-		if (decoded[(size_t)got - 1 - i] != 0) {
+		if (last[2 - i] != 0) {
 			return false;
 		}
 	}
-	memcpy(out, decoded, (size_t)got - padding);
-	*size = (size_t)got - padding;
+	memcpy(out + whole / 4 * 3, last, 3 - padding);
+	*size = total;
 	return true;
 }
 

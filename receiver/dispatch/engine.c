@@ -12,8 +12,10 @@
 #include "receiver/log/log.h"
 #include "receiver/store/reader.h"
 
-#define READER_AGAIN_NS (200 * NS_PER_MS) /* after a query that failed */
-#define AUDIT_EVERY_NS  (10 * NS_PER_S)   /* a segment of the ledger */
+#define SETUP_AT_START_NS  (3600 * NS_PER_S)
+#define SETUP_AT_RELOAD_NS NS_PER_S
+#define READER_AGAIN_NS    (200 * NS_PER_MS) /* after a query that failed */
+#define AUDIT_EVERY_NS     (10 * NS_PER_S)   /* a segment of the ledger */
 
 struct thread_role dispatch_thread = { "dispatch" };
 struct thread_role reader_thread = { "reader" };
@@ -622,7 +624,10 @@ give_back(struct engine *engine, const struct job *job, const char *type, const 
 	struct result_intent *result = memory_need(sizeof(*result));
 	result->intent.kind = INTENT_RESULT;
 	result->key = job->key;
-	result->move = MOVE_GIVE_BACK;
+	result->move =
+		job->at_most_once ? MOVE_DONE : MOVE_GIVE_BACK; /* that one was recorded before */
+	result->at_most_once = job->at_most_once;
+	result->unknown = job->at_most_once;
 	result->round = job->round;
 	result->attempts = job->attempts;
 	result->retried = job->attempts > 1 || job->round > 0;
@@ -870,6 +875,8 @@ static void
 listen_lease_over(void *context, struct returned *returned)
 {
 	struct engine *engine = context;
+	int64_t ran_ns = engine_ran_ns(engine, returned->key.handler);
+	returned->ran_ns = ran_ns > returned->ran_ns ? ran_ns : returned->ran_ns;
 	plan_return(engine, returned, returned->rejected);
 	struct log_line line;
 	log_begin(&line, LOG_WARN, "attempt.failed", "%s",
@@ -1125,10 +1132,17 @@ engine_run_setups(struct engine *engine, const struct config *old, const struct 
 			continue;
 		}
 		struct setup setup = { span_of(text) };
-		struct effect effect = { .context = &setup, .run = run_setup };
+		/* At a reload events wait for it; at a start nobody does. */
+		struct effect effect = { .context = &setup,
+			                 .run = run_setup,
+			                 .timeout_ns = old == NULL ? SETUP_AT_START_NS
+			                                           : SETUP_AT_RELOAD_NS };
 		struct change change = { .kind = CHANGE_SETUP, .effect = &effect };
 		if (!store_change(engine->store, &change, err)) {
-			return error_prefix(err, "the setup of the handler %s", handler->name);
+			return error_prefix(err, "the setup of the handler %s%s", handler->name,
+			                    err->kind == ERROR_LIMIT && old != NULL
+			                            ? " needs a restart, where it has an hour"
+			                            : "");
 		}
 	}
 	return true;

@@ -458,6 +458,20 @@ settle_line(struct schedule *schedule, struct line *line, int64_t now_ns, bool *
 	return next;
 }
 
+/* A consumer makes the tries: what is left is its clock. */
+static int64_t
+settle_consumed(struct line *line, int64_t now_ns)
+{
+	(void)is_able(line, now_ns); /* a pause may be over */
+	if (line->paused_until_ns != 0) {
+		clock_stop(line, now_ns);
+	} else {
+		clock_go(line, now_ns);
+	}
+	show(line, now_ns);
+	return line->paused_until_ns == 0 ? INT64_MAX : line->paused_until_ns;
+}
+
 static int64_t
 pump_once(struct schedule *schedule, int64_t now_ns)
 {
@@ -469,7 +483,11 @@ pump_once(struct schedule *schedule, int64_t now_ns)
 	run_retries(schedule, now_ns);
 	for (int64_t i = 1; i <= schedule->highest; i++) {
 		struct line *line = schedule_line(schedule, i);
-		if (line == NULL || !atomic_load(&line->configured) || line->settings.consumed) {
+		if (line == NULL || !atomic_load(&line->configured)) {
+			continue;
+		}
+		if (line->settings.consumed) {
+			next = earlier(next, settle_consumed(line, now_ns));
 			continue;
 		}
 		run_fresh(schedule, line, now_ns);

@@ -7,6 +7,7 @@
 
 #define PROGRESS_STEPS   1000 /* virtual machine steps between looks at the clock */
 #define CHECK_TIMEOUT_NS (2 * NS_PER_S)
+#define VALUE_MOST_BYTES (128 * 1024 * 1024) /* of any text or blob that a statement makes */
 
 /* What is ours; what we add later begins with hooklatch_. */
 static const char *const ours[] = {
@@ -110,7 +111,8 @@ authorize(void *context, int action, const char *first, const char *second, cons
 	case SQLITE_DROP_TABLE:
 	case SQLITE_CREATE_VIEW:
 	case SQLITE_DROP_VIEW:
-	case SQLITE_CREATE_VTABLE:
+	case SQLITE_CREATE_VTABLE: /* its own code writes beside the statement, when nobody is judged */
+		return refuse(sandbox, "virtual tables are not for handlers%s", "");
 	case SQLITE_DROP_VTABLE: return judge_definition(sandbox, NULL, first);
 	case SQLITE_CREATE_INDEX:
 	case SQLITE_DROP_INDEX:
@@ -121,7 +123,8 @@ authorize(void *context, int action, const char *first, const char *second, cons
 		return judge_definition(sandbox, NULL, second);
 	case SQLITE_RECURSIVE: return SQLITE_OK;
 	case SQLITE_FUNCTION:
-		return sqlite3_stricmp(second, "load_extension") == 0
+		return sqlite3_stricmp(second, "load_extension") == 0 ||
+		                       sqlite3_stricmp(second, "fts3_tokenizer") == 0
 		               ? refuse(sandbox, "the function %.60s is not for statements", second)
 		               : SQLITE_OK;
 	case SQLITE_REINDEX: /* a new index is filled */
@@ -157,6 +160,7 @@ void
 sandbox_install(struct sandbox *sandbox, sqlite3 *database)
 {
 	memset(sandbox, 0, sizeof(*sandbox));
+	(void)sqlite3_db_config(database, SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0, NULL);
 	/* SQLite describes these tables to itself the first time: before anybody is judged. */
 	(void)sqlite3_exec(database, "SELECT 1 FROM json_each('[]'), json_tree('[]')", NULL, NULL,
 	                   NULL);
@@ -297,6 +301,51 @@ run_all(struct sandbox *sandbox, sqlite3 *database, struct span sql,
 	return true;
 }
 
+/* Whether the word stands anywhere in it: a look that costs little. */
+static bool
+may_rename(struct span sql)
+{
+	struct span word = SPAN("RENAME");
+	for (size_t i = 0; i + word.size <= sql.size; i++) {
+		if (span_equal_nocase((struct span){ sql.data + i, word.size }, word)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ALTER TABLE … RENAME TO tells nobody its new name. */
+static int64_t
+count_ours(sqlite3 *database)
+{
+	sqlite3_stmt *statement = NULL;
+	int64_t count = -1;
+	if (sqlite3_prepare_v2(
+		    database,
+		    "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'hooklatch\\_%' ESCAPE '\\'",
+		    -1, &statement, NULL) == SQLITE_OK &&
+	    sqlite3_step(statement) == SQLITE_ROW) {
+		count = sqlite3_column_int64(statement, 0);
+	}
+	(void)sqlite3_finalize(statement);
+	return count;
+}
+
+/* One step of a statement may take long and cannot be broken off: then it was too long all the same. */
+static bool
+judge_end(const struct sandbox *sandbox, sqlite3 *database, int64_t names,
+          struct sandbox_fault *fault, struct error *err)
+{
+	if (clock_boot_ns() > sandbox->until_ns) {
+		fault->timed_out = true;
+		return error_set(err, ERROR_LIMIT,
+		                 "timeout: the statement took longer than it may");
+	}
+	return names < 0 || count_ours(database) == names ||
+	       error_set(err, ERROR_INVALID,
+	                 "names that begin with hooklatch_ are hooklatch's own");
+}
+
 bool
 sandbox_run(struct sandbox *sandbox, sqlite3 *database, struct span sql,
             const struct parameter *parameters, size_t count, int64_t timeout_ns,
@@ -305,12 +354,15 @@ sandbox_run(struct sandbox *sandbox, sqlite3 *database, struct span sql,
 	*fault = (struct sandbox_fault){ .offset = -1 };
 	sandbox->refused[0] = '\0';
 	sandbox->until_ns = clock_boot_ns() + timeout_ns;
+	int64_t names = may_rename(sql) ? count_ours(database) : -1;
+	int length = sqlite3_limit(database, SQLITE_LIMIT_LENGTH, VALUE_MOST_BYTES);
 	sandbox->active = true;
 	sqlite3_progress_handler(database, PROGRESS_STEPS, on_progress, sandbox);
 	bool good = run_all(sandbox, database, sql, parameters, count, fault, err);
 	sqlite3_progress_handler(database, 0, NULL, NULL);
 	sandbox->active = false;
-	return good;
+	(void)sqlite3_limit(database, SQLITE_LIMIT_LENGTH, length);
+	return good && judge_end(sandbox, database, names, fault, err);
 }
 
 bool

@@ -70,6 +70,7 @@ struct delivery_row {
 	bool retry;             /* its next try needs a token */
 	int64_t lease_until_ns; /* with a consumer; 0: it is not */
 	struct span order_key;  /* data NULL: none */
+	int64_t paused_ns; /* its handler, until then (wall time); 0: it is not; INT64_MAX: until somebody resumes it */
 	struct span last_error; /* data NULL: none */
 	struct span outcome;    /* data NULL: none */
 };
@@ -78,8 +79,9 @@ bool reader_deliveries(struct reader *reader, int64_t seq, delivery_row_fn *row,
                        struct error *err) MUST_CHECK;
 
 /* The one that the delivery of an order key waits for: the oldest that runs, is pending, or (`dead` true) is dead. No row: none. */
-bool reader_order_head(struct reader *reader, int64_t handler, struct span key, bool dead,
-                       named_delivery_fn *row, void *context, struct error *err) MUST_CHECK;
+bool reader_order_head(struct reader *reader, struct delivery_key delivery, struct span key,
+                       bool dead, named_delivery_fn *row, void *context, struct error *err)
+	MUST_CHECK;
 
 struct attempt_row {
 	int64_t id;

@@ -362,21 +362,33 @@ handlers:
     assert.deepEqual(hook.log.filter((entry) => entry.event.startsWith('store.') && entry.event !== 'store.migrated').map((entry) => entry.line), []);
   });
 
-  it('a full-text index of its own, and one that is damaged, are the handler’s own matter', async (t) => {
-    const setup = "CREATE TABLE IF NOT EXISTS kept (id TEXT); CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(id, content='kept', content_rowid='rowid')";
-    const note = { on, retry: retry(2), setup, sql: `INSERT INTO kept (id) VALUES (:event_id);
-      DELETE FROM words_data WHERE :body ->> '$.bad'; -- the index is gone: SQLITE_CORRUPT_VTAB
-      INSERT INTO words (rowid, id) VALUES (last_insert_rowid(), :event_id)` };
-    const hook = await serve(t, { sources: { github }, handlers: { note, fine: noting() }, log: quiet });
-    hook.mortal = true;
-    await send(hook, 'a', {});
-    await hook.settled('github/a', { state: 'done' });
-    assert.deepEqual(await hook.sql("select rowid from words where words match 'a'"), [{ rowid: 1 }]);
-    await send(hook, 'bad', { bad: 1 });
-    await hook.settled('github/bad', { handler: 'note', state: 'dead', deadline: 8000 });
-    assert.ok(hook.alive, hook.tail());
-    await send(hook, 'b', {});
-    await hook.settled('github/b', { state: 'done' });
+  it('virtual tables are refused: their code writes when nobody judges it', async (t) => {
+    const hook = await prepare(t, { sources: { github }, handlers: {} });
+    for (const setup of ["CREATE VIRTUAL TABLE words USING fts5(a)", 'CREATE VIRTUAL TABLE words USING fts4(a)', 'CREATE VIRTUAL TABLE boxes USING rtree(id, a, b)']) {
+      await hook.configure({ handlers: { note: { on, setup, sql: 'SELECT 1' } } });
+      const { code, stderr } = await hook.cli('config', 'check');
+      assert.equal(code, 2, setup);
+      assert.match(stderr, /virtual tables are not for handlers/);
+    }
+    await hook.configure({ handlers: { note: { on, sql: "SELECT fts3_tokenizer('simple', x'4141414141414141')" } } });
+    assert.equal((await hook.cli('config', 'check')).code, 2);
+    await hook.configure({ handlers: { note: { on, setup: 'CREATE TABLE IF NOT EXISTS mine (a); ALTER TABLE mine RENAME TO hooklatch_mine', sql: 'SELECT 1' } } });
+    const renamed = await hook.cli('config', 'check');
+    assert.equal(renamed.code, 2);
+    assert.match(renamed.stderr, /hooklatch's own/);
+  });
+
+  it('statements that take too long hold nobody up for longer than one of them', async (t) => {
+    const endless = "INSERT INTO noted (id) WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE :event_id <> 'id') SELECT x FROM n WHERE x < 0";
+    const note = { on: ['github/slow'], retry: retry(1), concurrency: 64, timeout: '500ms', setup: 'CREATE TABLE IF NOT EXISTS noted (id)', sql: endless };
+    const hook = await serve(t, { sources: { github }, handlers: { note }, workers: 100, log: quiet });
+    const slow = [];
+    for (let n = 0; n < 12; n++) slow.push(hook.send('github', { id: `s${n}`, type: 'slow', body: {} }));
+    await Promise.all(slow);
+    const begun = Date.now();
+    assertAnswer(await hook.send('github', { id: 'next', type: 'other', body: {} }), 'accepted');
+    assert.ok(Date.now() - begun < 3000, 'not behind all of them');
+    await until('all to be dead', async () => (await hook.stats()).dead === 12, { deadline: 60_000 });
   });
 
   it('duplicates have no second effect', async (t) => {

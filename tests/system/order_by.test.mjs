@@ -231,6 +231,31 @@ describe('order_by', { timeout: 300_000, concurrency: 3 }, () => {
     assert.equal(await hook.count('deliveries', "state = 'done'"), 6);
   });
 
+  it('an at-most-once try that is replayed while it runs is left alone, and holds nothing up afterwards', async (t) => {
+    const program = ordered({ guarantee: 'at-most-once', why: 'a test', then: 'until [ -e "$dir/gate" ]; do sleep 0.05; done' });
+    const hook = await serve(t, { sources: { github }, handlers: { program } });
+    await hook.send('github', { id: 'a', body: { key: 'k' } });
+    await hook.send('github', { id: 'b', body: { key: 'k' } });
+    await until('the first try', async () => (await program.runs('a')) === 1);
+    const replay = await hook.cli('events', 'replay', 'github/a', '--again', '--yes', '--wait');
+    assert.equal(replay.code, 0, replay.text);
+    assert.equal(await program.runs(), 1, 'its try is under way: it is skipped');
+    await open(hook, 'gate');
+    await hook.settled('github/b', { state: 'done' });
+    await until('both tries', async () => (await program.runs('b')) === 1);
+    await hook.idle();
+  });
+
+  it('the empty text is a key like any other', async (t) => {
+    const program = ordered({ on_dead: 'hold', then: '[ "$HOOKLATCH_EVENT_ID" != a ] || exit 65' });
+    const hook = await serve(t, { sources: { github }, handlers: { program } });
+    for (const id of ['a', 'b']) await hook.send('github', { id, body: { key: '' } });
+    await hook.settled('github/a', { state: 'dead' });
+    assert.equal((await hook.deliveries('github/b'))[0].state, 'pending');
+    await hook.reload({ handlers: { program: { place: async (dir, name) => ({ ...(await program.place(dir, name)), on_dead: 'skip' }) } } });
+    await hook.settled('github/b', { state: 'done' });
+  });
+
   it('the order holds for at-most-once too', async (t) => {
     const program = ordered({ guarantee: 'at-most-once', why: 'twice would be worse', then: 'case $HOOKLATCH_EVENT_ID in a.*) [ -e "$dir/gate" ] || { ' + waitFor('gate') + '; };; esac' });
     const hook = await serve(t, { sources: { github }, handlers: { program } });

@@ -137,6 +137,32 @@ describe('pull', { timeout: 120_000, concurrency: 6 }, () => {
     assert.equal(JSON.parse(shown.stdout).event_id, 'shown');
   });
 
+  it('a large body reaches the command whole', async (t) => {
+    const hook = await serve(t, { sources: { github }, handlers: { jobs: jobs() } });
+    const bytes = Buffer.from(JSON.stringify({ pad: 'x'.repeat(300_001) }));
+    await hook.send('github', { id: 'big', body: bytes });
+    assert.equal((await hook.cli('take', 'jobs', '--exec', `cat > "${hook.dir}/got"`)).code, 0);
+    assert.deepEqual(await readFile(hook.path('got')), bytes);
+  });
+
+  it('give_up_after counts for leases that run out, and not while the handler is paused', async (t) => {
+    const keys = { retry: { attempts: 1000, give_up_after: '3s' } };
+    const hook = await serve(t, { sources: { github }, handlers: { jobs: jobs({ visibility: '1s' }, keys) } });
+    await hook.send('github', { id: 'a' });
+    let [item] = await take(hook, '?wait=20s');
+    await call(hook, `/v1/leases/${item.lease}/nack?delay=0s`);
+    await hook.ok('pause', 'jobs', '--until', '4s');
+    [item] = await take(hook, '?wait=20s');
+    assert.equal(item.attempt, 2, 'the pause counts for nothing');
+    const begun = Date.now();
+    while ((await hook.stats()).dead === 0) {
+      assert.ok(Date.now() - begun < 30_000, 'it is given up at last');
+      await take(hook, '?wait=2s');
+    }
+    const [letter] = await hook.json('dead', 'list');
+    assert.ok(letter.attempts > 2 && letter.attempts < 20, JSON.stringify(letter));
+  });
+
   it('a command that takes longer than its lease keeps it', async (t) => {
     const hook = await serve(t, { sources: { github }, handlers: { jobs: jobs({ visibility: '1s' }) } });
     await hook.send('github', { id: 'a' });

@@ -1,8 +1,14 @@
 // Retention: what is old goes, bodies before events; what is not finished stays; the ledger stays exact and the space is used again.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
-import { assertAnswer, github, plain, recorder, serve, until, waitFor } from './hook.mjs';
+import { promisify } from 'node:util';
+import { assertAnswer, github, plain, quote, recorder, serve, until, waitFor } from './hook.mjs';
+
+// With the service stopped: what time has done to the store.
+const change = (hook, sql) => promisify(execFile)('sqlite3', [hook.database, sql]);
 
 const hmac = { ...plain, path: '/old' };
 
@@ -74,6 +80,33 @@ describe('retention', { timeout: 120_000, concurrency: 6 }, () => {
       await until('the round to be gone', async () => (await hook.count('events')) === 0);
     }
     assert.ok((await pages()) <= most * 1.5, `${await pages()} pages, ${most} after two rounds`);
+  });
+
+  it('what became due while the service was down goes as soon as it is back', async (t) => {
+    const hook = await serve(t, { sources: { old: hmac }, handlers: {}, retention: '1h' });
+    await hook.send('old', { id: 'e' });
+    await hook.stop();
+    await hook.configure({ retention: '1s' });
+    // As if it had been stopped 200 s ago, on a machine that ran on: at ten times the speed that would take 20 s.
+    const boot = `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${Math.floor((Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) - 200) * 1e9)}`;
+    await change(hook, `INSERT OR REPLACE INTO meta VALUES ('horizon', ${(BigInt(Date.now()) - 200_000n) * 1_000_000n}), ('horizon_boot', ${quote(boot)});
+      UPDATE events SET received_at = '${new Date(Date.now() - 10_000).toISOString().replace('Z', '000Z')}'`);
+    await hook.start();
+    await until('it to be gone', async () => (await hook.count('events')) === 0, { deadline: 10_000 });
+  });
+
+  it('a clock that jumps ahead hurries nothing', async (t) => {
+    const hook = await serve(t, { sources: { old: hmac }, handlers: {}, retention: '1h' });
+    await hook.send('old', { id: 'e' });
+    await hook.stop();
+    await hook.configure({ retention: '1m' });
+    // As if the clock had said two hours less a moment ago, and the machine had begun anew: who knows how long that was.
+    const before = (BigInt(Date.now()) - 7_200_000n) * 1_000_000n;
+    await change(hook, `INSERT OR REPLACE INTO meta VALUES ('horizon', ${before}); DELETE FROM meta WHERE name = 'horizon_boot';
+      UPDATE events SET received_at = '${new Date(Date.now() - 5_400_000).toISOString().replace('Z', '000Z')}'`);
+    await hook.start();
+    await until('the horizon to move', async () => BigInt((await hook.sql("select cast(value as text) as value from meta where name = 'horizon'"))[0].value) > before);
+    assert.equal(await hook.count('events'), 1);
   });
 
   it('a dedup window shorter than the provider repeats is refused', async (t) => {

@@ -9,9 +9,8 @@
 #include "receiver/log/log.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
-#define EFFECTS_MOST     64
-#define EFFECTS_TURN_NS  (20 * NS_PER_MS) /* then the others have their turn */
-#define SETUP_TIMEOUT_NS (10 * NS_PER_S)
+#define EFFECTS_MOST    64
+#define EFFECTS_TURN_NS (20 * NS_PER_MS) /* then the others have their turn */
 
 struct effect_scope {
 	struct store *store;
@@ -160,34 +159,50 @@ take_pack(struct store *store, struct effect_pack *pack)
 }
 
 static void
-put_back(struct store *store, struct effect_pack *pack, size_t from)
+put_back(struct store *store, struct effect *effect)
 {
-	for (size_t i = pack->count; i > from; i--) {
-		struct intent *intent = &pack->items[i - 1]->intent;
-		intent->next = store->effects;
-		store->effects = intent;
-		if (store->effects_tail == &store->effects) {
-			store->effects_tail = &intent->next;
-		}
+	struct intent *intent = &effect->intent;
+	intent->next = store->effects;
+	store->effects = intent;
+	if (store->effects_tail == &store->effects) {
+		store->effects_tail = &intent->next;
 	}
 }
 
+/* Those of the first `count` that are over are told; the others wait again, in their order. */
 static void
+ON_THREAD(store_thread)
+	tell_pack(struct store *store, struct effect_pack *pack, size_t count, bool committed)
+{
+	struct effect *over[EFFECTS_MOST];
+	size_t over_count = 0;
+	for (size_t i = pack->count; i > 0; i--) {
+		if (i > count || (!committed && !pack->failed[i - 1])) {
+			put_back(store, pack->items[i - 1]);
+		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (committed || pack->failed[i]) {
+			pack->items[i]->done = !pack->failed[i];
+			over[over_count++] = pack->items[i];
+		}
+	}
+	store->listener.effects(store->listener.context, over, over_count);
+}
+
+/* False: this turn is over. */
+static bool
 ON_THREAD(store_thread) run_pack(struct store *store, struct effect_pack *pack)
 {
 	struct error err;
-	size_t tries = 0;
-	while (!writer_transaction(store, effects_work, pack, &err)) {
-		if (err.kind != ERROR_INVALID || ++tries > pack->count) {
-			put_back(store, pack, 0); /* full, busy or broken: the deliveries run on */
-			return;
-		}
+	if (writer_transaction(store, effects_work, pack, &err)) {
+		tell_pack(store, pack, pack->ran, true);
+		return true;
 	}
-	put_back(store, pack, pack->ran);
-	for (size_t i = 0; i < pack->ran; i++) {
-		pack->items[i]->done = !pack->failed[i];
-	}
-	store->listener.effects(store->listener.context, pack->items, pack->ran);
+	/* A guilty one took the others with it: they run again, but first those have their turn who wait for us. When it was
+	 * the disk, all of them wait. */
+	tell_pack(store, pack, err.kind == ERROR_INVALID ? pack->ran : 0, false);
+	return false;
 }
 
 void
@@ -195,10 +210,11 @@ effects_step(struct store *store)
 {
 	struct effect_pack pack;
 	int64_t until_ns = clock_boot_ns() + EFFECTS_TURN_NS;
-	while (store->effects != NULL && atomic_load(&store->state) == STORE_GOOD &&
+	bool goes_on = true;
+	while (goes_on && store->effects != NULL && atomic_load(&store->state) == STORE_GOOD &&
 	       clock_boot_ns() < until_ns) {
 		take_pack(store, &pack);
-		run_pack(store, &pack);
+		goes_on = run_pack(store, &pack);
 	}
 }
 
@@ -208,9 +224,10 @@ static bool
 ON_THREAD(store_thread) setup_work(struct store *store, void *context, struct error *err)
 {
 	struct effect *effect = context;
-	struct effect_scope scope = { store, SETUP_TIMEOUT_NS };
+	struct effect_scope scope = { store, effect->timeout_ns };
 	bool good = effect->run(effect->context, &scope, err);
-	if (!good && err->kind == ERROR_LIMIT) {
+	effect->orphaned = !good && err->kind == ERROR_LIMIT;
+	if (effect->orphaned) {
 		err->kind = ERROR_INVALID; /* the statement's fault, not the store's */
 	}
 	return good;
@@ -220,4 +237,7 @@ void
 setup_run(struct store *store, struct change *change)
 {
 	change->good = writer_transaction(store, setup_work, change->effect, &change->error);
+	if (!change->good && change->effect->orphaned) {
+		change->error.kind = ERROR_LIMIT; /* its time was over */
+	}
 }

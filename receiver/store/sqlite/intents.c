@@ -73,7 +73,7 @@ insert_delivery(struct store *store, int64_t seq, const struct wanted *wanted, s
 	ledger_add(store, seq, wanted->handler, LEDGER_RECEIVED, 1);
 	ledger_add(store, seq, wanted->handler, state, 1);
 	if (slot >= 0) {
-		if (wanted->at_most_once && wanted->order_key != NULL) {
+		if (wanted->at_most_once) {
 			order_try_begins(store, key, span_of(wanted->order_key));
 		}
 		add_job(store, key, event, slot, wanted);
@@ -332,8 +332,7 @@ ON_THREAD(store_thread) apply_claim(struct store *store, struct claim *claim, st
 	statement_reset(statement);
 	if (claim->claimed) {
 		ledger_move(store, claim->key, DELIVERY_PENDING, to);
-		return !claim->at_most_once || !claim->ordered ||
-		       order_try_of(store, claim->key, err);
+		return !claim->at_most_once || order_try_of(store, claim->key, err);
 	}
 	statement =
 		statement_bind(store, SQL_DELIVERY_DUE, "ii", claim->key.seq, claim->key.handler);
@@ -453,7 +452,7 @@ apply_result(struct store *store, const struct result_intent *result, struct err
 		log_say(LOG_WARN, "attempt.orphaned",
 		        "a try ended after its delivery had moved on (sequence %lld)",
 		        (long long)result->key.seq);
-		return true;
+		return !result->at_most_once || order_try_orphaned(store, result->key, err);
 	}
 	if (!record_attempt(store, result, err)) {
 		return false;

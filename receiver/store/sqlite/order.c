@@ -50,7 +50,21 @@ try_of_key(const struct store *store, int64_t handler, struct span key)
 {
 	for (size_t i = 0; i < store->try_count; i++) {
 		const struct ordered_try *one = &store->tries[i];
-		if (one->delivery.handler == handler && span_equal(span_of(one->key), key)) {
+		if (one->delivery.handler == handler && one->key != NULL &&
+		    span_equal(span_of(one->key), key)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+order_is_tried(const struct store *store, int64_t seq, int64_t handler)
+{
+	for (size_t i = 0; i < store->try_count; i++) {
+		const struct ordered_try *one = &store->tries[i];
+		if (one->delivery.seq == seq &&
+		    (handler == 0 || one->delivery.handler == handler)) {
 			return true;
 		}
 	}
@@ -61,7 +75,8 @@ void
 order_try_begins(struct store *store, struct delivery_key delivery, struct span key)
 {
 	store->tries = memory_resize(store->tries, (store->try_count + 1) * sizeof(*store->tries));
-	store->tries[store->try_count++] = (struct ordered_try){ delivery, span_copy(key), true };
+	store->tries[store->try_count++] =
+		(struct ordered_try){ delivery, key.data == NULL ? NULL : span_copy(key), true };
 }
 
 static void
@@ -69,6 +84,23 @@ drop_try(struct store *store, size_t i)
 {
 	free(store->tries[i].key);
 	store->tries[i] = store->tries[--store->try_count];
+}
+
+bool
+order_try_orphaned(struct store *store, struct delivery_key delivery, struct error *err)
+{
+	char *key = NULL;
+	for (size_t i = 0; i < store->try_count; i++) {
+		const struct ordered_try *one = &store->tries[i];
+		if (key == NULL && one->key != NULL && one->delivery.seq == delivery.seq &&
+		    one->delivery.handler == delivery.handler) {
+			key = memory_text(one->key);
+		}
+	}
+	order_try_ends(store, delivery);
+	bool good = key == NULL || order_settle_key(store, delivery.handler, span_of(key), err);
+	free(key);
+	return good;
 }
 
 void
@@ -218,9 +250,7 @@ order_try_of(struct store *store, struct delivery_key delivery, struct error *er
 	if (!read_key(store, delivery, &key, err)) {
 		return false;
 	}
-	if (key != NULL) {
-		order_try_begins(store, delivery, span_of(key));
-	}
+	order_try_begins(store, delivery, span_of(key));
 	free(key);
 	return true;
 }
@@ -265,8 +295,8 @@ order_settle_slice(struct store *store, struct change *change, struct error *err
 {
 	char *keys[ORDER_SLICE];
 	size_t count = 0;
-	sqlite3_stmt *statement = statement_bind(store, SQL_ORDER_KEYS, "it", change->id,
-	                                         change->after == NULL ? "" : change->after);
+	sqlite3_stmt *statement =
+		statement_bind(store, SQL_ORDER_KEYS, "it", change->id, change->after);
 	int code;
 	while ((code = statement_step(store, statement, err)) == SQLITE_ROW &&
 	       count < ORDER_SLICE) {

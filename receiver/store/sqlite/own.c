@@ -7,7 +7,7 @@
 #include "receiver/base/encoding.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
-#define OWN_HANDLERS_MOST 64 /* that want to know of one happening */
+#define OWN_HANDLERS_MOST STORE_HANDLERS_MOST /* that want to know of one happening */
 
 static void
 member(struct buffer *out, const char *name, sqlite3_stmt *statement, int column)
@@ -75,13 +75,12 @@ bool
 own_death(struct store *store, struct delivery_key key, struct error *err)
 {
 	const struct store_listener *listener = &store->listener;
-	struct wanted wanted[OWN_HANDLERS_MOST];
 	if (!store->listening || listener->wants_own == NULL) {
 		return true;
 	}
 	struct span type = SPAN("delivery.dead");
-	if (listener->wants_own(listener->context, type, (struct span){ 0 }, wanted,
-	                        COUNT(wanted)) == 0) {
+	struct wanted any;
+	if (listener->wants_own(listener->context, type, (struct span){ 0 }, &any, 1) == 0) {
 		return true;
 	}
 	struct buffer body;
@@ -104,12 +103,14 @@ own_death(struct store *store, struct delivery_key key, struct error *err)
 		                     .headers_size = 2,
 		                     .received_ns = store->batch.now_ns };
 	struct event *event = event_create(&parts);
-	size_t count =
-		listener->wants_own(listener->context, type, event->body, wanted, COUNT(wanted));
+	struct wanted *wanted = memory_need(OWN_HANDLERS_MOST * sizeof(*wanted));
+	size_t count = listener->wants_own(listener->context, type, event->body, wanted,
+	                                   OWN_HANDLERS_MOST);
 	bool good = count == 0 || insert(store, event, wanted, count, err);
 	for (size_t i = 0; i < count; i++) {
 		free(wanted[i].order_key);
 	}
+	free(wanted);
 	event_release(event);
 	return good;
 }

@@ -3,7 +3,10 @@
  * An event, its body and its attempts stay while any delivery of it is pending, running or dead. Deliveries leave the ledger
  * in the transaction that takes them out of the tables.
  * What is due is judged by the horizon, not by the clock: it follows the wall clock, but never goes faster than ten times
- * the time that has passed, and is kept on disk. A clock that jumps ahead purges nothing at once. */
+ * the time that has passed, and is kept on disk; time in which the service was down counts as long as the machine ran. A clock
+ * that jumps ahead purges nothing at once. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "receiver/base/clock.h"
@@ -15,6 +18,7 @@
 #define PURGE_SLICE_NS  (10 * NS_PER_MS) /* a slice begins no other event after that long */
 #define PURGE_SLICE     64               /* events that one slice looks at */
 #define HORIZON_FASTEST 10
+#define BOOT_TEXT_BYTES 80
 #define HORIZON_KEEP_NS (60 * NS_PER_S) /* how often it is written while nothing is purged */
 
 struct found {
@@ -29,18 +33,59 @@ struct slice {
 	size_t done; /* of them, in this transaction */
 };
 
+/* "<the kernel's boot id> <boot time, ns>": tells how much time has passed since, as long as the machine runs. */
+static void
+boot_text(char text[BOOT_TEXT_BYTES])
+{
+	char id[40] = "";
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+	if (file != NULL) {
+		if (fgets(id, sizeof(id), file) == NULL) {
+			id[0] = '\0';
+		}
+		(void)fclose(file);
+	}
+	id[strcspn(id, "\n")] = '\0';
+	(void)snprintf(text, BOOT_TEXT_BYTES, "%s %" PRId64, id, clock_boot_ns());
+}
+
+/* When the stored horizon was true, as boot time; now, when the machine has begun anew since. */
+static bool
+load_boot(struct store *store, int64_t *at_ns, struct error *err)
+{
+	sqlite3_stmt *statement;
+	static const char sql[] = "SELECT value FROM meta WHERE name = 'horizon_boot'";
+	if (sqlite3_prepare_v2(store->database, sql, -1, &statement, NULL) != SQLITE_OK) {
+		return sqlite_error(err, store->database, sql);
+	}
+	char now[BOOT_TEXT_BYTES];
+	boot_text(now);
+	*at_ns = clock_boot_ns();
+	if (sqlite3_step(statement) == SQLITE_ROW) {
+		struct span then = span_of((const char *)sqlite3_column_text(statement, 0));
+		size_t id = strcspn(now, " ");
+		int64_t then_ns;
+		if (id > 0 && then.size > id && memcmp(then.data, now, id + 1) == 0 &&
+		    span_number(span_after(then, id + 1), &then_ns) && then_ns < *at_ns) {
+			*at_ns = then_ns;
+		}
+	}
+	(void)sqlite3_finalize(statement);
+	return true;
+}
+
 bool
 purge_load(struct store *store, struct error *err)
 {
 	int64_t stored;
+	struct purge *purge = &store->purge;
 	if (!sqlite_number(store->database, "SELECT value FROM meta WHERE name = 'horizon'",
-	                   &stored, err)) {
+	                   &stored, err) ||
+	    !load_boot(store, &purge->moved_ns, err)) {
 		return false;
 	}
-	struct purge *purge = &store->purge;
 	purge->horizon_ns = stored == 0 ? clock_wall_ns() : stored;
 	purge->kept_ns = stored;
-	purge->moved_ns = clock_boot_ns();
 	return true;
 }
 
@@ -59,9 +104,13 @@ move_horizon(struct purge *purge)
 static bool
 keep_horizon(struct store *store, struct error *err)
 {
+	char boot[BOOT_TEXT_BYTES];
+	boot_text(boot);
 	return statement_run(store,
 	                     statement_bind(store, SQL_META_SET, "ti", "horizon",
 	                                    store->purge.horizon_ns),
+	                     NULL, err) &&
+	       statement_run(store, statement_bind(store, SQL_META_SET, "tt", "horizon_boot", boot),
 	                     NULL, err);
 }
 
@@ -91,7 +140,9 @@ find(struct store *store, struct slice *slice, bool *over, struct error *err)
 		slice->items[slice->count++] = (struct found){
 			.seq = sqlite3_column_int64(statement, 0),
 			/* From the future: a clock was wrong; it is not old. */
-			.kept = strcmp(received, cut) >= 0 || sqlite3_column_int(statement, 2) != 0,
+			.kept = strcmp(received, cut) >= 0 ||
+			        sqlite3_column_int(statement, 2) != 0 ||
+			        order_is_tried(store, sqlite3_column_int64(statement, 0), 0),
 		};
 	}
 	if (!*over && code == 0) {

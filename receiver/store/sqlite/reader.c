@@ -343,7 +343,8 @@ reader_deliveries(struct reader *reader, int64_t seq, delivery_row_fn *row, void
 	sqlite3_stmt *statement = prepare(
 		reader,
 		"SELECT d.handler, h.name, d.state, d.attempts, d.round, d.due, d.last_error, d.outcome, "
-		"d.held, d.retry, coalesce(d.lease_until, 0), d.order_key "
+		"d.held, d.retry, coalesce(d.lease_until, 0), d.order_key, "
+		"CASE WHEN h.paused_at IS NULL THEN 0 ELSE coalesce(h.paused_until, 9223372036854775807) END "
 		"FROM delivery AS d JOIN handler AS h ON h.id = d.handler WHERE d.seq = ?1 ORDER BY h.name",
 		err);
 	if (statement == NULL) {
@@ -365,6 +366,7 @@ reader_deliveries(struct reader *reader, int64_t seq, delivery_row_fn *row, void
 			.retry = sqlite3_column_int(statement, 9) != 0,
 			.lease_until_ns = sqlite3_column_int64(statement, 10),
 			.order_key = column_span(statement, 11),
+			.paused_ns = sqlite3_column_int64(statement, 12),
 		};
 		go_on = row(context, &delivery);
 	}
@@ -375,7 +377,7 @@ reader_deliveries(struct reader *reader, int64_t seq, delivery_row_fn *row, void
 }
 
 bool
-reader_order_head(struct reader *reader, int64_t handler, struct span key, bool dead,
+reader_order_head(struct reader *reader, struct delivery_key delivery, struct span key, bool dead,
                   named_delivery_fn *row, void *context, struct error *err)
 {
 	sqlite3_stmt *statement = prepare(
@@ -383,14 +385,16 @@ reader_order_head(struct reader *reader, int64_t handler, struct span key, bool 
 		"SELECT e.source, e.event_id, e.type, h.name, d.state, d.last_error FROM delivery AS d "
 		"JOIN events AS e ON e.seq = d.seq JOIN handler AS h ON h.id = d.handler "
 		"WHERE d.handler = ?1 AND d.order_key = ?2 AND d.state IN (0, 1, 3) AND (?3 OR d.state <> 3) "
+		"AND (d.seq < ?4 OR d.state = 1) "
 		"ORDER BY d.state <> 1, d.seq LIMIT 1",
 		err);
 	if (statement == NULL) {
 		return false;
 	}
-	(void)sqlite3_bind_int64(statement, 1, handler);
+	(void)sqlite3_bind_int64(statement, 1, delivery.handler);
 	bind_span(statement, 2, key);
 	(void)sqlite3_bind_int(statement, 3, dead ? 1 : 0);
+	(void)sqlite3_bind_int64(statement, 4, delivery.seq);
 	int code = sqlite3_step(statement);
 	if (code == SQLITE_ROW) {
 		struct named_delivery head = {

@@ -345,6 +345,7 @@ ON_THREAD(store_thread) replay_one(struct store *store, struct slice *slice,
 		return create_one(store, slice, item, err);
 	}
 	if (item->state == DELIVERY_PENDING || item->state == DELIVERY_RUNNING ||
+	    order_is_tried(store, item->key.seq, item->key.handler) ||
 	    (replay->states & (1U << item->state)) == 0) {
 		slice->skipped++;
 		return true;

@@ -83,7 +83,7 @@ static const char *const texts[] = {
 	[SQL_ORDER_HOLD] =
 		"UPDATE delivery SET held = ?3, due = max(due, ?4) WHERE seq = ?1 AND handler = ?2 AND state = 0",
 	[SQL_ORDER_KEYS] =
-		"SELECT DISTINCT order_key FROM delivery WHERE handler = ?1 AND order_key > ?2 AND state = 0 "
+		"SELECT DISTINCT order_key FROM delivery WHERE handler = ?1 AND (?2 IS NULL OR order_key > ?2) AND order_key IS NOT NULL AND state = 0 "
 		"AND state IN (0, 1, 3) ORDER BY order_key LIMIT 128",
 	[SQL_LEASE_COUNT] =
 		"SELECT count(*) FROM delivery WHERE handler = ?1 AND lease_until IS NOT NULL",

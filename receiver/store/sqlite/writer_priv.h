@@ -123,10 +123,10 @@ struct purge {
 	int64_t next_ns;    /* boot time */
 };
 
-/* A try of an ordered at-most-once delivery. */
+/* A try of an at-most-once delivery. */
 struct ordered_try {
 	struct delivery_key delivery;
-	char *key;
+	char *key;  /* NULL: it has no order */
 	bool fresh; /* its transaction is not committed yet */
 };
 
@@ -232,13 +232,19 @@ bool order_settle(struct store *store, struct delivery_key delivery, struct erro
 	ON_THREAD(store_thread) MUST_CHECK;
 bool order_settle_key(struct store *store, int64_t handler, struct span key, struct error *err)
 	ON_THREAD(store_thread) MUST_CHECK;
-/* Tries of at-most-once deliveries; what began in a transaction that fails has not begun. */
+/* Tries of at-most-once deliveries, with their order key when they have one; what began in a transaction that fails has not
+ * begun. */
 void order_try_begins(struct store *store, struct delivery_key delivery, struct span key)
 	ON_THREAD(store_thread);
 /* The same, of a delivery whose key is on disk. */
 bool order_try_of(struct store *store, struct delivery_key delivery, struct error *err)
 	ON_THREAD(store_thread) MUST_CHECK;
 void order_try_ends(struct store *store, struct delivery_key delivery) ON_THREAD(store_thread);
+/* The same, of one whose delivery has moved on or is gone: whoever waits behind it goes on. */
+bool order_try_orphaned(struct store *store, struct delivery_key delivery, struct error *err)
+	ON_THREAD(store_thread) MUST_CHECK;
+/* Whether a try of the event is under way: of this handler, or, 0, of any. */
+bool order_is_tried(const struct store *store, int64_t seq, int64_t handler);
 void order_tries_settle(struct store *store, bool committed);
 void order_finish(struct store *store);
 bool order_settle_slice(struct store *store, struct change *change, struct error *err)
