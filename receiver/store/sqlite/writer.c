@@ -732,15 +732,30 @@ store_start(struct store *store, const struct store_listener *listener, struct e
 	return true;
 }
 
+/* What could not be written is dropped; how many it was. The thread has ended. */
 static int64_t
-count_waiting(const struct store *store)
+drop_waiting(struct store *store)
 {
 	int64_t count = 0;
-	for (const struct intent *intent = store->waiting; intent != NULL; intent = intent->next) {
+	while (store->waiting != NULL) {
+		struct intent *intent = store->waiting;
+		store->waiting = intent->next;
 		count++;
+		if (intent->kind == INTENT_RESULT) {
+			struct result_intent *result =
+				CONTAINER(intent, struct result_intent, intent);
+			event_release(result->event);
+			free(result->error);
+			free(result->output);
+			free(result);
+		}
 	}
-	for (const struct intent *intent = store->effects; intent != NULL; intent = intent->next) {
+	while (store->effects != NULL) {
+		struct effect *effect = CONTAINER(store->effects, struct effect, intent);
+		store->effects = effect->intent.next;
+		effect->orphaned = true;
 		count++;
+		store->listener.effects(store->listener.context, &effect, 1);
 	}
 	return count;
 }
@@ -756,7 +771,7 @@ store_close(struct store *store)
 		queue_wake(&store->inbox);
 		(void)pthread_join(store->thread, NULL);
 	}
-	int64_t lost = count_waiting(store);
+	int64_t lost = drop_waiting(store);
 	statements_finish(store);
 	replays_finish(store);
 	order_finish(store);
