@@ -128,16 +128,17 @@ take_scalar(struct builder *builder, struct fy_token *token)
 	return add_node(builder, node);
 }
 
-static bool
-refuse_decoration(struct builder *builder, struct fy_token *anchor, struct fy_token *tag)
+/* The rest of the file is read all the same, so that all errors are told at once. */
+static void
+refuse_decoration(const struct builder *builder, struct fy_token *anchor, struct fy_token *tag)
 {
 	if (anchor != NULL) {
-		return fail(builder, token_place(anchor), "anchors are not used in this file");
+		problems_add(builder->problems, token_place(anchor),
+		             "anchors are not used in this file");
 	}
 	if (tag != NULL) {
-		return fail(builder, token_place(tag), "tags are not used in this file");
+		problems_add(builder->problems, token_place(tag), "tags are not used in this file");
 	}
-	return true;
 }
 
 static bool
@@ -152,21 +153,20 @@ take_event(struct builder *builder, struct fy_event *event, size_t *documents)
 		}
 		return true;
 	case FYET_MAPPING_START:
-		return refuse_decoration(builder, event->mapping_start.anchor,
-		                         event->mapping_start.tag) &&
-		       open_node(builder, event->mapping_start.mapping_start, NODE_MAP);
+		refuse_decoration(builder, event->mapping_start.anchor, event->mapping_start.tag);
+		return open_node(builder, event->mapping_start.mapping_start, NODE_MAP);
 	case FYET_SEQUENCE_START:
-		return refuse_decoration(builder, event->sequence_start.anchor,
-		                         event->sequence_start.tag) &&
-		       open_node(builder, event->sequence_start.sequence_start, NODE_LIST);
+		refuse_decoration(builder, event->sequence_start.anchor, event->sequence_start.tag);
+		return open_node(builder, event->sequence_start.sequence_start, NODE_LIST);
 	case FYET_MAPPING_END:
 	case FYET_SEQUENCE_END: builder->depth--; return true;
 	case FYET_SCALAR:
-		return refuse_decoration(builder, event->scalar.anchor, event->scalar.tag) &&
-		       take_scalar(builder, event->scalar.value);
+		refuse_decoration(builder, event->scalar.anchor, event->scalar.tag);
+		return take_scalar(builder, event->scalar.value);
 	case FYET_ALIAS:
-		return fail(builder, token_place(event->alias.anchor),
-		            "aliases are not used in this file");
+		problems_add(builder->problems, token_place(event->alias.anchor),
+		             "aliases are not used in this file");
+		return take_scalar(builder, NULL); /* nothing, in its place */
 	case FYET_NONE:
 	case FYET_STREAM_START:
 	case FYET_STREAM_END:

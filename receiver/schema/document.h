@@ -27,7 +27,7 @@ struct node {
 	struct place key_place;
 };
 
-/* The root, which is a map, or NULL with problems added. The tree lives in problems->arena. */
+/* The root, which is a map (with problems added where anchors, aliases or tags stand), or NULL with problems added. The tree lives in problems->arena. */
 struct node *document_parse(struct problems *problems) MUST_CHECK;
 
 const struct node *node_child(const struct node *map,

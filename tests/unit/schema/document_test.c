@@ -126,10 +126,10 @@ an_alias_is_refused(void)
 {
 	struct fixture f;
 	start(&f, SPAN("a: *x\n"));
-	CHECK(f.root == NULL && f.problems.errors > 0);
+	CHECK(f.problems.errors > 0);
 	finish(&f);
 	start(&f, SPAN("a: 1\nb: { <<: *a }\n"));
-	CHECK(f.root == NULL && f.problems.errors > 0);
+	CHECK(f.problems.errors > 0);
 	finish(&f);
 }
 
