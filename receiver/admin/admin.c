@@ -590,17 +590,19 @@ admin_end(struct admin *admin)
 	admin->thread_count = 0;
 	net_destroy(admin->net); /* no callback runs from now on */
 	admin->net = NULL;
-	struct query *const lists[] = { admin->first, admin->parked };
-	for (size_t i = 0; i < COUNT(lists); i++) {
-		for (struct query *query = lists[i]; query != NULL;) {
-			struct query *next = query->next;
-			query_free(query);
-			query = next;
-		}
-	}
+	(void)pthread_mutex_lock(&admin->lock); /* the store may still tell of something to take */
+	struct query *lists[] = { admin->first, admin->parked };
 	admin->first = NULL;
 	admin->last = &admin->first;
 	admin->parked = NULL;
+	(void)pthread_mutex_unlock(&admin->lock);
+	for (size_t i = 0; i < COUNT(lists); i++) {
+		while (lists[i] != NULL) {
+			struct query *query = lists[i];
+			lists[i] = query->next;
+			query_free(query);
+		}
+	}
 }
 
 void

@@ -252,7 +252,8 @@ handler_order_key(const struct handler *handler, struct span body)
 	struct buffer text;
 	buffer_init(&text, slice.raw.size + 1);
 	char *key = NULL;
-	if (json_slice_text(slice, &text) && memchr(text.data, '\0', text.size) == NULL) {
+	bool whole = json_slice_text(slice, &text);
+	if (whole && (text.size == 0 || memchr(text.data, '\0', text.size) == NULL)) {
 		if (text.size > ORDER_KEY_MOST_BYTES) {
 			struct event_hash hash = event_hash_of(buffer_view(&text));
 			char name[48];
