@@ -74,6 +74,8 @@ json_t *json_of_options(const struct filter *filter);
 /* A path segment, decoded. The caller frees it. */
 char *decode_segment(struct span segment);
 char *path_segment(struct span rest); /* the same, of the first one */
+/* The event that "<source>/<event id>" names, both decoded. The caller frees them. */
+bool path_event(struct span rest, char **source, char **id, struct error *err) MUST_CHECK;
 
 /* exposition.c: GET /metrics */
 bool exposition_write(const struct call_context *context, struct buffer *out, struct error *err)

@@ -95,16 +95,11 @@ show_event(void *context, const struct event_row *row)
 json_t *
 events_show(struct call_context *context, struct error *err)
 {
-	size_t slash = 0;
-	while (slash < context->rest.size && context->rest.data[slash] != '/') {
-		slash++;
-	}
-	if (slash == context->rest.size) {
-		(void)error_set(err, ERROR_INVALID, "expected <source>/<event id>");
+	char *source;
+	char *id;
+	if (!path_event(context->rest, &source, &id, err)) {
 		return NULL;
 	}
-	char *source = decode_segment((struct span){ context->rest.data, slash });
-	char *id = decode_segment(span_after(context->rest, slash + 1));
 	struct shown shown = { NULL };
 	bool good = reader_event_row(context->reader, span_of(source), span_of(id), show_event,
 	                             &shown, err);

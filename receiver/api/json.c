@@ -118,6 +118,21 @@ path_segment(struct span rest)
 }
 
 bool
+path_event(struct span rest, char **source, char **id, struct error *err)
+{
+	size_t slash = 0;
+	while (slash < rest.size && rest.data[slash] != '/') {
+		slash++;
+	}
+	if (slash == rest.size) {
+		return error_set(err, ERROR_INVALID, "expected <source>/<event id>");
+	}
+	*source = decode_segment((struct span){ rest.data, slash });
+	*id = decode_segment(span_after(rest, slash + 1));
+	return true;
+}
+
+bool
 request_filter(const struct call_context *context, struct filter *filter, struct error *err)
 {
 	filter_init(filter);
