@@ -49,7 +49,7 @@ static bool
 try_of_key(const struct store *store, int64_t handler, struct span key)
 {
 	for (size_t i = 0; i < store->try_count; i++) {
-		const struct ordered_try *one = &store->tries[i];
+		const struct open_try *one = &store->tries[i];
 		if (one->delivery.handler == handler && one->key != NULL &&
 		    span_equal(span_of(one->key), key)) {
 			return true;
@@ -62,7 +62,7 @@ bool
 order_is_tried(const struct store *store, int64_t seq, int64_t handler)
 {
 	for (size_t i = 0; i < store->try_count; i++) {
-		const struct ordered_try *one = &store->tries[i];
+		const struct open_try *one = &store->tries[i];
 		if (one->delivery.seq == seq &&
 		    (handler == 0 || one->delivery.handler == handler)) {
 			return true;
@@ -76,7 +76,7 @@ order_try_begins(struct store *store, struct delivery_key delivery, struct span 
 {
 	store->tries = memory_resize(store->tries, (store->try_count + 1) * sizeof(*store->tries));
 	store->tries[store->try_count++] =
-		(struct ordered_try){ delivery, key.data == NULL ? NULL : span_copy(key), true };
+		(struct open_try){ delivery, key.data == NULL ? NULL : span_copy(key), true };
 }
 
 static void
@@ -91,7 +91,7 @@ order_try_orphaned(struct store *store, struct delivery_key delivery, struct err
 {
 	char *key = NULL;
 	for (size_t i = 0; i < store->try_count; i++) {
-		const struct ordered_try *one = &store->tries[i];
+		const struct open_try *one = &store->tries[i];
 		if (key == NULL && one->key != NULL && one->delivery.seq == delivery.seq &&
 		    one->delivery.handler == delivery.handler) {
 			key = memory_text(one->key);
@@ -107,7 +107,7 @@ void
 order_try_ends(struct store *store, struct delivery_key delivery)
 {
 	for (size_t i = store->try_count; i > 0; i--) {
-		const struct ordered_try *one = &store->tries[i - 1];
+		const struct open_try *one = &store->tries[i - 1];
 		if (one->delivery.seq == delivery.seq &&
 		    one->delivery.handler == delivery.handler) {
 			drop_try(store, i - 1);

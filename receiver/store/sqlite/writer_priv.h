@@ -124,7 +124,7 @@ struct purge {
 };
 
 /* A try of an at-most-once delivery. */
-struct ordered_try {
+struct open_try {
 	struct delivery_key delivery;
 	char *key;  /* NULL: it has no order */
 	bool fresh; /* its transaction is not committed yet */
@@ -147,7 +147,7 @@ struct store {
 	struct intent **effects_tail;
 	struct sandbox sandbox;
 	struct purge purge;
-	struct ordered_try *tries;
+	struct open_try *tries;
 	size_t try_count;
 	int64_t lease_at_ns; /* wall time at which the next lease is over; INT64_MAX: none */
 	bool claims_returned;
