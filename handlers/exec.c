@@ -411,6 +411,7 @@ static void
 judge(struct call *call, int status)
 {
 	struct outcome *outcome = call->outcome;
+	outcome->unsure = call->timed_out || WIFSIGNALED(status);
 	if (call->timed_out) {
 		outcome_fail(outcome, OUTCOME_RETRY, ABOUT_FAILURE, "timeout",
 		             "timeout: not done after %" PRId64 " ms",

@@ -65,6 +65,7 @@ enum outcome_about {
 struct outcome {
 	enum outcome_kind kind;
 	enum outcome_about about;
+	bool unsure; /* it failed, and whether the effect took place cannot be known: it was under way */
 	int64_t retry_after_ns; /* what the destination asked for; 0: nothing */
 	int http_status;        /* 0: none */
 	const char *error_type; /* a fixed word, NULL when done */

@@ -490,6 +490,15 @@ set_up(CURL *curl, const struct attempt *attempt, struct curl_slist *headers, st
 	}
 }
 
+/* Whether the request had begun to go out: what broke off after that may have taken effect. */
+static bool
+was_sent(CURL *curl)
+{
+	curl_off_t before_us = 0;
+	return curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &before_us) == CURLE_OK &&
+	       before_us > 0;
+}
+
 /* Runs the transfer; false when the service stops and it was broken off. */
 static bool
 perform(const struct handle *handle, const struct attempt_stop *stop, CURLcode *code)
@@ -574,12 +583,14 @@ run_http(const struct attempt *attempt, struct outcome *outcome)
 	long status = 0;
 	bool whole = perform(handle, attempt->stop, &code);
 	(void)curl_easy_getinfo(handle->easy, CURLINFO_RESPONSE_CODE, &status);
+	outcome->unsure = was_sent(handle->easy);
 	if (!whole) {
 		outcome_fail(outcome, OUTCOME_GIVE_BACK, ABOUT_NOTHING, "stopped",
 		             "broken off by the service's stop");
 	} else if ((code == CURLE_OK && answer.headed) ||
 	           (code == CURLE_WRITE_ERROR && answer.read > ANSWER_MOST_BYTES)) {
 		judge(attempt, &answer, status, outcome);
+		outcome->unsure = false;
 	} else if (code == CURLE_OK) {
 		outcome_fail(outcome, OUTCOME_RETRY, ABOUT_FAILURE, "transport",
 		             "the answer ended in the middle of its head");

@@ -196,6 +196,8 @@ put_answers(struct buffer *out)
 			    (double)metrics_read((enum metric)metric));
 		}
 	}
+	one(out, "http_inflight", "gauge", "Requests between their head and their answer.",
+	    (double)metrics_inflight_now());
 	int64_t bad = metrics_read(METRIC_CHECKPOINTS_FAILED);
 	head(out, "checkpoint_total", "counter", "Checkpoints of the write-ahead log.");
 	buffer_format(out, "hooklatch_checkpoint_total{result=\"good\"} %" PRId64 "\n",
@@ -442,6 +444,43 @@ put_process(struct buffer *out, const struct api *api)
 }
 
 static void
+put_database_errors(struct buffer *out)
+{
+	static const struct {
+		int code;
+		const char *name;
+	} codes[] = {
+		{ SQLITE_ERROR, "error" },
+		{ SQLITE_INTERNAL, "internal" },
+		{ SQLITE_PERM, "perm" },
+		{ SQLITE_ABORT, "abort" },
+		{ SQLITE_BUSY, "busy" },
+		{ SQLITE_LOCKED, "locked" },
+		{ SQLITE_NOMEM, "nomem" },
+		{ SQLITE_READONLY, "readonly" },
+		{ SQLITE_INTERRUPT, "interrupt" },
+		{ SQLITE_IOERR, "ioerr" },
+		{ SQLITE_CORRUPT, "corrupt" },
+		{ SQLITE_FULL, "full" },
+		{ SQLITE_CANTOPEN, "cantopen" },
+		{ SQLITE_PROTOCOL, "protocol" },
+		{ SQLITE_SCHEMA, "schema" },
+		{ SQLITE_TOOBIG, "toobig" },
+		{ SQLITE_CONSTRAINT, "constraint" },
+		{ SQLITE_MISMATCH, "mismatch" },
+		{ SQLITE_MISUSE, "misuse" },
+		{ SQLITE_AUTH, "auth" },
+		{ SQLITE_RANGE, "range" },
+		{ SQLITE_NOTADB, "notadb" },
+	};
+	head(out, "db_errors_total", "counter", "Errors of the database by SQLite's result code.");
+	for (size_t i = 0; i < COUNT(codes); i++) {
+		buffer_format(out, "hooklatch_db_errors_total{code=\"%s\"} %" PRId64 "\n",
+		              codes[i].name, metrics_database_errors(codes[i].code));
+	}
+}
+
+static void
 put_store(struct buffer *out, const struct api *api)
 {
 	struct buffer why;
@@ -466,6 +505,13 @@ put_store(struct buffer *out, const struct api *api)
 	    (double)(reloaded_ns == 0 ? api->since_ns : reloaded_ns) / (double)NS_PER_S);
 	one(out, "log_dropped_total", "counter", "Log lines that could not be written.",
 	    (double)log_drops());
+	head(out, "log_lines_total", "counter", "Log lines by level.");
+	for (int level = 0; level < LOG_LEVELS; level++) {
+		buffer_format(out, "hooklatch_log_lines_total{level=\"%s\"} %" PRId64 "\n",
+		              log_level_name((enum log_level)level),
+		              log_lines((enum log_level)level));
+	}
+	put_database_errors(out);
 }
 
 bool

@@ -134,7 +134,7 @@ attempt_result(struct call *call, const struct outcome *outcome, int64_t started
 		result->output_size = outcome->output_size;
 	}
 	if (result->at_most_once) {
-		result->unknown = outcome->kind == OUTCOME_GIVE_BACK;
+		result->unknown = outcome->unsure || outcome->kind == OUTCOME_GIVE_BACK;
 		result->move =
 			MOVE_DONE; /* it was recorded before the try: only the outcome is left to tell */
 	} else {

@@ -61,6 +61,7 @@ request_free(struct request *request)
 		verification_drop(&request->verification);
 	}
 	config_release(request->config);
+	metrics_inflight(-1);
 	free(request);
 }
 
@@ -161,6 +162,7 @@ judge_head(struct intake *intake, struct http_exchange *exchange, struct request
 	if (request == NULL) {
 		return RESULT_OVERLOADED;
 	}
+	metrics_inflight(1);
 	request->loop = loop;
 	request->exchange = exchange;
 	request->config = config_share(loop->config);

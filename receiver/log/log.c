@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,21 @@
 #define TAIL_BYTES       8    /* room that is kept for the end of the line */
 
 static const char *const level_names[] = { "debug", "info", "warn", "error", "fatal" };
+static_assert(COUNT(level_names) == LOG_LEVELS, "a level without a name");
+
+static atomic_llong lines[LOG_LEVELS];
+
+const char *
+log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
+int64_t
+log_lines(enum log_level level)
+{
+	return atomic_load_explicit(&lines[level], memory_order_relaxed);
+}
 
 static void
 put(struct log_line *line, const char *data, size_t size)
@@ -52,6 +68,7 @@ log_begin(struct log_line *line, enum log_level level, const char *event, const 
 	if (!line->on) {
 		return;
 	}
+	(void)atomic_fetch_add_explicit(&lines[level], 1, memory_order_relaxed);
 	char message[VALUE_MOST_BYTES];
 	va_list arguments;
 	va_start(arguments, format);

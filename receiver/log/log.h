@@ -23,6 +23,7 @@ enum log_level {
 	LOG_WARN,
 	LOG_ERROR,
 	LOG_FATAL,
+	LOG_LEVELS,
 };
 
 enum log_format {
@@ -59,6 +60,9 @@ void log_reopen(void);
 /* Writes what waits, for at most a second, and ends the thread. */
 void log_stop(void);
 int64_t log_drops(void); /* since the start */
+int64_t log_lines(
+	enum log_level level); /* begun since the start, at or above the level that is written */
+const char *log_level_name(enum log_level level);
 
 /* For log.c alone: takes a whole line with its newline. */
 void log_write_line(const char *data, size_t size);

@@ -48,6 +48,35 @@ metrics_row(enum metric metric)
 	return &rows[metric];
 }
 
+static atomic_llong inflight;
+
+void
+metrics_inflight(int change)
+{
+	(void)atomic_fetch_add_explicit(&inflight, change, memory_order_relaxed);
+}
+
+int64_t
+metrics_inflight_now(void)
+{
+	return atomic_load_explicit(&inflight, memory_order_relaxed);
+}
+
+static atomic_llong database_errors[METRICS_DATABASE_CODES];
+
+void
+metrics_database_error(int code)
+{
+	unsigned slot = (unsigned)code < METRICS_DATABASE_CODES ? (unsigned)code : 1U;
+	(void)atomic_fetch_add_explicit(&database_errors[slot], 1, memory_order_relaxed);
+}
+
+int64_t
+metrics_database_errors(int code)
+{
+	return atomic_load_explicit(&database_errors[code], memory_order_relaxed);
+}
+
 void
 metrics_answered(enum result result, int64_t count)
 {

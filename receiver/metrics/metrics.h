@@ -30,6 +30,15 @@ struct metric_row {
 	const char *help;
 };
 
+/* Requests between their head and their answer. */
+void metrics_inflight(int change);
+int64_t metrics_inflight_now(void);
+
+/* Errors of the database by SQLite's primary result code. */
+#define METRICS_DATABASE_CODES 32
+void metrics_database_error(int code);
+int64_t metrics_database_errors(int code);
+
 void metrics_add(enum metric metric, int64_t count);
 int64_t metrics_read(enum metric metric);
 const struct metric_row *metrics_row(enum metric metric);

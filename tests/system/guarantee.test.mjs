@@ -1,6 +1,7 @@
 // What a handler's guarantee means when tries fail and processes die.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
+import http from 'node:http';
 import { describe, it } from 'node:test';
 import { assertAnswer, end, github, recorder, serve, until } from './hook.mjs';
 
@@ -24,6 +25,24 @@ describe('guarantee', { timeout: 120_000, concurrency: 4 }, () => {
     await hook.restart();
     await hook.idle();
     for (const program of [good, bad, refused]) assert.equal(await program.runs(), 1);
+  });
+
+  it('at-most-once says unknown of a try that was cut off, failed of one that never began', async (t) => {
+    const hangs = recorder({ ...once, timeout: '200ms', then: 'sleep 300' });
+    const silent = http.createServer(() => {}); // takes the request and never answers
+    await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    t.after(() => silent.close().closeAllConnections());
+    const gone = http.createServer();
+    await new Promise((resolve) => gone.listen(0, '127.0.0.1', resolve));
+    const closed = gone.address().port;
+    await new Promise((resolve) => gone.close(resolve));
+    const mute = { ...once, timeout: '300ms', http: { url: `http://127.0.0.1:${silent.address().port}/` } };
+    const nobody = { ...once, timeout: '5s', http: { url: `http://127.0.0.1:${closed}/` } };
+    const hook = await serve(t, { sources: { github }, handlers: { hangs, mute, nobody } });
+    assertAnswer(await hook.send('github', { id: 'a' }), 'accepted');
+    for (const handler of ['hangs', 'mute', 'nobody']) await hook.logged((entry) => entry.event === 'attempt.failed' && entry.handler === handler);
+    await until('the outcome that is known', async () => (await outcome(hook, 'a', 'nobody')) === 'failed');
+    for (const handler of ['hangs', 'mute']) assert.equal(await outcome(hook, 'a', handler), 'unknown');
   });
 
   it('at-most-once is not run again after the process was killed', async (t) => {

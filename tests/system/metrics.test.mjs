@@ -68,6 +68,12 @@ describe('metrics', { timeout: 120_000, concurrency: 4 }, () => {
     assert.equal(value(series, 'hooklatch_oldest_pending_age_seconds', { handler: 'flaky' }), 0);
     assert.equal(value(series, 'hooklatch_ready'), 1);
     assert.ok(value(series, 'hooklatch_build_info') === 1);
+    assert.equal(value(series, 'hooklatch_http_inflight'), 0);
+    assert.equal(value(series, 'hooklatch_db_errors_total', { code: 'ioerr' }), 0);
+    const warned = value(series, 'hooklatch_log_lines_total', { level: 'warn' });
+    assert.ok(warned > 0);
+    await until('as many warnings to be read', () => hook.log.filter((entry) => entry.level === 'warn').length >= warned);
+    assert.equal(hook.log.filter((entry) => entry.level === 'warn').length, warned);
   });
 
   it('breaker, budget, pause and orphans are figures too', async (t) => {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "receiver/base/clock.h"
+#include "receiver/metrics/metrics.h"
 #include "receiver/store/sqlite/sqlite_priv.h"
 
 static bool
@@ -44,6 +45,7 @@ sqlite_error(struct error *err, sqlite3 *database, const char *what)
 {
 	int extended = sqlite3_extended_errcode(database);
 	int system = (extended & 0xff) == SQLITE_IOERR ? last_errno(database) : 0;
+	metrics_database_error(extended & 0xff);
 	enum error_kind kind = ERROR_STORE_BAD;
 	switch (extended & 0xff) { /* the fault of one statement, not of the store */
 	case SQLITE_CONSTRAINT:
