@@ -8,6 +8,14 @@
 
 #define LINES_MOST 4096 /* as many handlers as a store ever knows */
 
+/* A bucket as other threads see it: it fills on while nobody looks. */
+struct shown_budget {
+	atomic_llong level;
+	atomic_llong at_ns;
+	atomic_llong rate;
+	atomic_llong burst;
+};
+
 struct line {
 	int64_t number;
 	struct slots slots;
@@ -36,14 +44,14 @@ struct line {
 	atomic_int shown_breaker;
 	atomic_llong shown_breaker_until_ns;
 	atomic_llong shown_paused_until_ns;
-	atomic_llong shown_tokens;
+	struct shown_budget shown_tokens;
 };
 
 struct schedule {
 	struct schedule_listener listener;
 	struct shared_slots shared;
 	struct budget budget;
-	atomic_llong shown_tokens;
+	struct shown_budget shown_tokens;
 	atomic_bool hungry; /* something waits for a slot */
 	_Atomic(struct line *) lines[LINES_MOST];
 	int64_t highest;
@@ -406,6 +414,26 @@ when_able(const struct line *line)
 }
 
 static void
+show_budget(struct shown_budget *shown, const struct budget *budget)
+{
+	atomic_store(&shown->level, budget->level);
+	atomic_store(&shown->at_ns, budget->at_ns);
+	atomic_store(&shown->rate, budget->rate);
+	atomic_store(&shown->burst, budget->burst);
+}
+
+static int64_t
+shown_tokens_milli(const struct shown_budget *shown, int64_t now_ns)
+{
+	struct budget budget = { .rate = atomic_load(&shown->rate),
+		                 .burst = atomic_load(&shown->burst),
+		                 .level = atomic_load(&shown->level),
+		                 .at_ns = atomic_load(&shown->at_ns) };
+	(void)budget_has(&budget, now_ns);
+	return budget.level / NS_PER_MS;
+}
+
+static void
 show(struct line *line, int64_t now_ns)
 {
 	atomic_store(&line->shown_breaker, (int)line->breaker.state);
@@ -413,7 +441,7 @@ show(struct line *line, int64_t now_ns)
 	atomic_store(&line->shown_paused_until_ns, line->paused_until_ns);
 	if (line->settings.has_budget) {
 		(void)budget_has(&line->budget, now_ns);
-		atomic_store(&line->shown_tokens, line->budget.level / NS_PER_MS);
+		show_budget(&line->shown_tokens, &line->budget);
 	}
 }
 
@@ -493,7 +521,7 @@ pump_once(struct schedule *schedule, int64_t now_ns)
 		run_fresh(schedule, line, now_ns);
 		next = earlier(next, settle_line(schedule, line, now_ns, &hungry));
 	}
-	atomic_store(&schedule->shown_tokens, schedule->budget.level / NS_PER_MS);
+	show_budget(&schedule->shown_tokens, &schedule->budget);
 	atomic_store(&schedule->hungry, hungry);
 	return next;
 }
@@ -530,7 +558,7 @@ schedule_give_slot(struct schedule *schedule, int64_t number, enum slot slot)
 }
 
 void
-line_view(const struct line *line, struct line_view *view)
+line_view(const struct line *line, int64_t now_ns, struct line_view *view)
 {
 	*view = (struct line_view){
 		.configured = atomic_load(&line->configured),
@@ -540,16 +568,16 @@ line_view(const struct line *line, struct line_view *view)
 		.breaker_until_ns = atomic_load(&line->shown_breaker_until_ns),
 		.paused_until_ns = atomic_load(&line->shown_paused_until_ns),
 		.has_budget = atomic_load(&line->shown_budget),
-		.tokens_milli = atomic_load(&line->shown_tokens),
+		.tokens_milli = shown_tokens_milli(&line->shown_tokens, now_ns),
 		.concurrency = atomic_load(&line->shown_concurrency),
 		.in_use = atomic_load(&line->shown_concurrency) - atomic_load(&line->slots.room),
 	};
 }
 
 int64_t
-schedule_tokens_milli(const struct schedule *schedule)
+schedule_tokens_milli(const struct schedule *schedule, int64_t now_ns)
 {
-	return atomic_load(&schedule->shown_tokens);
+	return shown_tokens_milli(&schedule->shown_tokens, now_ns);
 }
 
 int64_t

@@ -102,8 +102,8 @@ struct line_view {
 	int64_t in_use; /* slots */
 	int64_t concurrency;
 };
-void line_view(const struct line *line, struct line_view *view);
-int64_t schedule_tokens_milli(const struct schedule *schedule);
+void line_view(const struct line *line, int64_t now_ns, struct line_view *view);
+int64_t schedule_tokens_milli(const struct schedule *schedule, int64_t now_ns);
 int64_t schedule_shared_free(const struct schedule *schedule);
 
 #endif

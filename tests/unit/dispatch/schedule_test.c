@@ -146,7 +146,7 @@ first_tries_go_in_due_order_as_far_as_slots_go(void)
 		CHECK(notes.claims[i].slot == (i == 0 ? SLOT_OWN : SLOT_SHARED));
 	}
 	struct line_view view;
-	line_view(line, &view);
+	line_view(line, 200, &view);
 	CHECK(view.in_use == 3 && view.concurrency == 4 && view.configured && !view.has_budget);
 	CHECK(schedule_shared_free(notes.schedule) == 0);
 	schedule_claimed(line, 0, 5, true, NULL);
