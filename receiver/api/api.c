@@ -14,6 +14,7 @@ static const struct {
 	{ "GET", "/v1/stats", NULL, stats_show },
 	{ "GET", "/v1/events", NULL, events_list },
 	{ "GET", "/v1/events/", NULL, events_show },
+	{ "POST", "/v1/known", NULL, known_list },
 	{ "GET", "/v1/dead", NULL, dead_list },
 	{ "GET", "/v1/dead/", NULL, dead_show },
 	{ "POST", "/v1/dead/discard", NULL, dead_discard },

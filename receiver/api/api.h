@@ -7,6 +7,7 @@
  *   GET  /v1/dead?FILTER, /v1/dead/ID    POST /v1/dead/discard, /v1/dead/restore {"filter","ids",…}
  *   GET  /v1/tail?after=CURSOR&FILTER    POST /v1/handlers/NAME/pause {"until","reason"}, /resume
  *   GET  /v1/explain/SOURCE/ID           POST /v1/handlers/NAME/take?max=10&wait=20s
+ *   POST /v1/known {"source","ids"}: which of a provider's events are here
  *   POST /v1/leases/LEASE/ack, /nack?delay=10s, /nack?dead, /extend?by=60s
  *   GET  /metrics, for Prometheus
  * Errors are {"error":{"code","message"}}.

@@ -26,6 +26,8 @@ typedef json_t *resource_fn(struct call_context *context, struct error *err);
 
 /* events.c */
 resource_fn events_list, events_show;
+/* known.c */
+resource_fn known_list;
 /* endings.c */
 resource_fn events_discard, events_erase;
 /* export.c */

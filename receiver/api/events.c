@@ -109,6 +109,21 @@ events_show(struct call_context *context, struct error *err)
 		return NULL;
 	}
 	int64_t seq = json_integer_value(json_object_get(shown.event, "sequence"));
+	struct request_row request = { 0 };
+	bool several = false;
+	if (!reader_request(context->reader, seq, &request, &several, err)) {
+		json_decref(shown.event);
+		return NULL;
+	}
+	if (several) { /* size null: the whole body is gone */
+		(void)json_object_set_new(shown.event, "request",
+		                          json_pack("{s:I, s:I, s:I, s:o}", "id",
+		                                    (json_int_t)request.id, "position",
+		                                    (json_int_t)request.position, "events",
+		                                    (json_int_t)request.events, "size",
+		                                    request.size < 0 ? json_null()
+		                                                     : json_integer(request.size)));
+	}
 	json_t *deliveries = json_array();
 	json_t *attempts = json_array();
 	(void)json_object_set_new(shown.event, "deliveries", deliveries);

@@ -79,9 +79,10 @@ explain_handler(struct explained *explained, const struct delivery_row *row,
 		add(reasons, "breaker", 0,
 		    "the breaker of the handler is half-open: one probe runs");
 	}
-	if (row->retry && view.has_budget && view.tokens_milli < 1000) {
+	bool waits = row->retry && row->due_ns <= clock_wall_ns(); /* else it needs none yet */
+	if (waits && view.has_budget && view.tokens_milli < 1000) {
 		add(reasons, "budget", 0, "it waits for a token of the handler's retry budget");
-	} else if (row->retry && engine_tokens(engine) < 1000) {
+	} else if (waits && engine_tokens(engine) < 1000) {
 		add(reasons, "budget", 0, "it waits for a token of the global retry budget");
 	}
 	if (view.in_use >= view.concurrency) {
@@ -108,7 +109,9 @@ explain_pending(struct explained *explained, const struct delivery_row *row,
 		return;
 	}
 	if (row->paused_ns > clock_wall_ns()) {
-		add(reasons, "paused", row->paused_ns, "the handler is paused; hooklatch resume %s",
+		add(reasons, "paused", row->paused_ns,
+		    "the handler is paused%s%.*s; hooklatch resume %s",
+		    row->paused_reason.size > 0 ? ": " : "", SPAN_ARG(row->paused_reason),
 		    handler->name);
 	}
 	if (row->held) {
@@ -119,6 +122,7 @@ explain_pending(struct explained *explained, const struct delivery_row *row,
 		                       row->order_key, holds, on_head, &order, explained->err)) {
 			explained->failed = true;
 		}
+		explain_handler(explained, row, handler, reasons);
 		return;
 	}
 	if (row->due_ns > clock_wall_ns()) {

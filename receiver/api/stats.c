@@ -122,6 +122,8 @@ add_counters(json_t *stats, const struct api *api)
 	(void)json_object_set_new(stats, "duplicates", json_integer(duplicates));
 	(void)json_object_set_new(stats, "revived", json_integer(revived));
 	(void)json_object_set_new(stats, "ignored", json_integer(metrics_answers(RESULT_IGNORED)));
+	(void)json_object_set_new(stats, "challenges",
+	                          json_integer(metrics_answers(RESULT_CHALLENGE)));
 	(void)json_object_set_new(stats, "unrouted", json_integer(metrics_read(METRIC_UNROUTED)));
 	(void)json_object_set_new(stats, "conflicts", json_integer(metrics_read(METRIC_CONFLICTS)));
 	(void)json_object_set_new(stats, "late_answers", json_integer(late_answers()));
@@ -130,6 +132,23 @@ add_counters(json_t *stats, const struct api *api)
 	                          json_real(seen == 0 ? 0.0
 	                                              : (double)(duplicates + revived) /
 	                                                        (double)seen));
+}
+
+/* Whether the repeats of a source's events can be recognised. */
+static json_t *
+sources_of(const struct config *config)
+{
+	json_t *sources = json_object();
+	for (size_t i = 0; i < config->source_count; i++) {
+		const struct source *source = &config->sources[i];
+		bool generated = source->scheme.id.from == SCHEME_GENERATED &&
+		                 source->scheme.events.array == NULL;
+		(void)json_object_set_new(sources, source->name,
+		                          json_pack("{s:s, s:s}", "provider",
+		                                    source->settings->provider, "event_id",
+		                                    generated ? "generated" : "provided"));
+	}
+	return sources;
 }
 
 json_t *
@@ -167,6 +186,7 @@ stats_show(struct call_context *context, struct error *err)
 	(void)json_object_set_new(stats, "oldest_pending_seconds", age);
 	(void)json_object_set_new(stats, "ledger_imbalance", json_integer(off));
 	(void)json_object_set_new(stats, "handlers", handlers.list);
+	(void)json_object_set_new(stats, "sources", sources_of(context->api->config));
 	if (context->api->engine != NULL) {
 		(void)json_object_set_new(stats, "retry_tokens",
 		                          json_real((double)engine_tokens(context->api->engine) /

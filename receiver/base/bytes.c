@@ -158,6 +158,18 @@ buffer_byte(struct buffer *buffer, char byte)
 }
 
 void
+buffer_lower(struct buffer *buffer, struct span text)
+{
+	for (size_t i = 0; i < text.size; i++) {
+		char byte = text.data[i];
+		if (byte >= 'A' && byte <= 'Z') {
+			byte = "abcdefghijklmnopqrstuvwxyz"[byte - 'A'];
+		}
+		buffer_byte(buffer, byte);
+	}
+}
+
+void
 buffer_format(struct buffer *buffer, const char *format, ...)
 {
 	va_list arguments;

@@ -42,6 +42,7 @@ void buffer_append(struct buffer *buffer, const void *data,
 void buffer_text(struct buffer *buffer, const char *text);
 void buffer_span(struct buffer *buffer, struct span text);
 void buffer_byte(struct buffer *buffer, char byte);
+void buffer_lower(struct buffer *buffer, struct span text); /* ASCII letters in lower case */
 void buffer_format(struct buffer *buffer, const char *format, ...) PRINTF(2, 3);
 void buffer_consume(struct buffer *buffer, size_t count); /* from the front */
 struct span buffer_view(const struct buffer *buffer);

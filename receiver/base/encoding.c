@@ -82,6 +82,43 @@ base64_decode(struct span text, unsigned char *out, size_t room, size_t *size)
 	return true;
 }
 
+bool
+base64url_decode(struct span text, unsigned char *out, size_t room, size_t *size)
+{
+	struct buffer standard;
+	buffer_init(&standard, text.size + 4);
+	bool good = text.size % 4 != 1;
+	for (size_t i = 0; i < text.size; i++) {
+		char byte = text.data[i];
+		good = good && byte != '+' && byte != '/' && byte != '=';
+		if (byte == '-' || byte == '_') {
+			byte = byte == '-' ? '+' : '/';
+		}
+		buffer_byte(&standard, byte);
+	}
+	while (standard.size % 4 != 0) {
+		buffer_byte(&standard, '=');
+	}
+	good = good && !standard.failed && base64_decode(buffer_view(&standard), out, room, size);
+	buffer_finish(&standard);
+	return good;
+}
+
+void
+base64url_encode(struct buffer *out, const unsigned char *data, size_t size)
+{
+	size_t start = out->size;
+	base64_encode(out, data, size);
+	while (out->size > start && out->data[out->size - 1] == '=') {
+		out->size--;
+	}
+	for (size_t i = start; i < out->size; i++) {
+		if (out->data[i] == '+' || out->data[i] == '/') {
+			out->data[i] = out->data[i] == '+' ? '-' : '_';
+		}
+	}
+}
+
 void
 hex_encode(struct buffer *out, const unsigned char *data, size_t size)
 {
@@ -195,6 +232,24 @@ quote_byte(struct buffer *out, unsigned char byte)
 		buffer_byte(out, (char)(unsigned char)(0xc0U | (byte >> 6U)));
 		buffer_byte(out, (char)(unsigned char)(0x80U | (byte & 0x3fU)));
 	}
+}
+
+bool
+utf8_plain(struct span text)
+{
+	if (!utf8_valid(text)) {
+		return false;
+	}
+	for (size_t i = 0; i < text.size; i++) {
+		unsigned char byte = (unsigned char)text.data[i];
+		if (byte < 0x20 || byte == 0x7f) {
+			return false;
+		}
+		if (byte == 0xc2 && i + 1 < text.size && (unsigned char)text.data[i + 1] < 0xa0) {
+			return false; /* C1 controls */
+		}
+	}
+	return true;
 }
 
 void

@@ -8,6 +8,9 @@
 /* Decoders write at most `room` bytes to `out`; *size is what was written. Hex may be upper-case. */
 bool hex_decode(struct span text, unsigned char *out, size_t room, size_t *size) MUST_CHECK;
 bool base64_decode(struct span text, unsigned char *out, size_t room, size_t *size) MUST_CHECK;
+/* The URL-safe alphabet without padding: RFC 4648 section 5. */
+bool base64url_decode(struct span text, unsigned char *out, size_t room, size_t *size) MUST_CHECK;
+void base64url_encode(struct buffer *out, const unsigned char *data, size_t size);
 void hex_encode(struct buffer *out, const unsigned char *data, size_t size); /* lower-case */
 void base64_encode(struct buffer *out, const unsigned char *data, size_t size);
 
@@ -16,6 +19,8 @@ void percent_encode(struct buffer *out, struct span text);
 bool percent_decode(struct buffer *out, struct span text) MUST_CHECK;
 
 bool utf8_valid(struct span text);
+/* The same, and without control characters: C0, DEL, C1. */
+bool utf8_plain(struct span text);
 /* A JSON string with its quotes. Bytes that are not UTF-8 are read as ISO 8859-1, so that it is always valid. */
 void json_quote(struct buffer *out, struct span text);
 

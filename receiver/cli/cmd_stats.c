@@ -56,6 +56,14 @@ print_stats(const struct invocation *invocation, const json_t *stats)
 	json_object_foreach(json_object_get(stats, "rejected"), key, value) {
 		(void)printf("rejected %s: %lld\n", key, (long long)json_integer_value(value));
 	}
+	json_object_foreach(json_object_get(stats, "sources"), key, value) {
+		const char *id = json_string_value(json_object_get(value, "event_id"));
+		if (id != NULL && strcmp(id, "generated") == 0) {
+			(void)printf(
+				"source %s: generated event ids, repeats cannot be recognised\n",
+				key);
+		}
+	}
 	json_object_foreach(json_object_get(stats, "handlers"), key, value) {
 		(void)printf("handler %s:", key);
 		static const char *const states[] = { "pending", "running", "done", "dead",

@@ -75,6 +75,8 @@ struct config *command_config(const struct invocation *invocation, enum config_p
 #define FILTER_OPTIONS " source= type= handler= state= id= since= until= error= limit= "
 
 int run_serve(struct invocation *invocation);
+int run_init(struct invocation *invocation);
+int run_reconcile(struct invocation *invocation);
 int run_config_check(struct invocation *invocation);
 int run_config_show(struct invocation *invocation);
 int run_config_schema(struct invocation *invocation);

@@ -188,6 +188,35 @@ check_effectively_once(struct config *config, const struct handler *handler)
 	}
 }
 
+/* Where ids are made here a repeat is a new event: nothing is effectively once. */
+static void
+check_generated_ids(struct config *config, const struct handler *handler)
+{
+	const struct node *on = node_child(handler->settings->entry.node, "on");
+	for (const struct node *child = on == NULL ? NULL : on->first; child != NULL;
+	     child = child->next) {
+		for (size_t i = 0; i < config->source_count; i++) {
+			const struct source *source = &config->sources[i];
+			size_t slash = 0;
+			while (slash < child->text.size && child->text.data[slash] != '/') {
+				slash++;
+			}
+			if (source->scheme.id.from != SCHEME_GENERATED ||
+			    !glob_match((struct span){ child->text.data, slash },
+			                span_of(source->name))) {
+				continue;
+			}
+			problems_add(
+				&config->problems,
+				value_place(handler->settings->entry.node, "guarantee"),
+				"guarantee: %s cannot be effectively-once: events of %s have a generated id, so their repeats "
+				"are not recognised; write `guarantee: at-least-once`",
+				handler->name, source->name);
+			return;
+		}
+	}
+}
+
 static void
 check_guarantee(struct config *config, struct handler *handler)
 {
@@ -199,6 +228,7 @@ check_guarantee(struct config *config, struct handler *handler)
 	                                                      : handler->kind->guarantee;
 	if (handler->kind != NULL && handler->guarantee == GUARANTEE_EFFECTIVELY_ONCE) {
 		check_effectively_once(config, handler);
+		check_generated_ids(config, handler);
 	} else if (handler->kind != NULL &&
 	           (handler->kind->guarantees & 1U << handler->guarantee) == 0) {
 		problems_add(problems, value_place(node, "guarantee"),

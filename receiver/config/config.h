@@ -9,6 +9,7 @@
 #include "receiver/model/delivery.h"
 #include "receiver/net/net.h"
 #include "receiver/verify/presets.h"
+#include "receiver/verify/public_key.h"
 #include "receiver/verify/secret.h"
 
 #include "handlers/handler.h"
@@ -73,6 +74,8 @@ struct value_settings {
 	struct schema_entry entry;
 	const char *header;
 	const char *json;
+	const char *form;
+	const char *value;
 	struct schema_list parts; /* texts */
 	int generated;            /* 1 when the word stands there */
 };
@@ -80,6 +83,8 @@ struct value_settings {
 struct signature_settings {
 	struct schema_entry entry;
 	const char *header;
+	int from; /* 0 header, 1 json */
+	const char *pointer;
 	int algorithm; /* enum scheme_algorithm */
 	int encoding;  /* enum scheme_encoding */
 	int key;       /* enum scheme_key */
@@ -93,6 +98,7 @@ struct timestamp_settings {
 	struct schema_entry entry;
 	const char *header;
 	const char *json;
+	int from; /* 1: signature */
 	int unit; /* enum scheme_unit */
 };
 
@@ -100,6 +106,35 @@ struct ack_settings {
 	struct schema_entry entry;
 	int64_t status;
 	const char *body;
+	const char *content_type;
+};
+
+struct events_settings {
+	struct schema_entry entry;
+	const char *array;
+	struct value_settings id;
+	struct value_settings type;
+};
+
+struct public_key_settings {
+	struct schema_entry entry;
+	const char *file;
+	const char *env;
+	const char *text;
+	const char *until;
+};
+
+struct certificate_settings {
+	struct schema_entry entry;
+	const char *file;
+	const char *url;
+};
+
+struct token_place_settings {
+	struct schema_entry entry;
+	const char *header;
+	const char *query;
+	const char *prefix;
 };
 
 struct source_settings {
@@ -117,6 +152,18 @@ struct source_settings {
 	struct ack_settings ack;
 	int64_t body_limit; /* 0: the provider's */
 	struct schema_list secrets;
+	struct events_settings events;
+	const char *challenge;
+	struct schema_list public_keys;
+	struct schema_list certificates;
+	struct secret_settings jwks;
+	struct secret_settings verify_token;
+	struct token_place_settings token;
+	const char *webhook_id;
+	struct schema_list topic_arns; /* texts */
+	const char *client_id;
+	struct secret_settings client_secret;
+	int environment; /* 0 production, 1 sandbox */
 };
 
 struct retry_settings {
@@ -148,6 +195,13 @@ struct retention_settings {
 	int64_t bodies_ns;
 };
 
+struct fetch_settings {
+	struct schema_entry entry;
+	int64_t timeout_ns;
+	const char *proxy;
+	const char *ca;
+};
+
 struct handler_settings {
 	struct schema_entry entry;
 	struct schema_list on;   /* texts */
@@ -174,6 +228,7 @@ struct settings {
 	struct limits_settings limits;
 	struct budget_settings retry_budget;
 	struct retention_settings retention;
+	struct fetch_settings fetch;
 	int64_t drain_ns;
 	struct schema_list sources;
 	struct schema_list handlers;
@@ -186,7 +241,12 @@ struct source {
 	const struct source_settings *settings;
 	const struct preset *preset; /* NULL: provider: hmac */
 	struct scheme scheme;
+	const struct challenge *challenge; /* NULL: none */
 	struct secrets secrets;
+	struct public_keys public_keys;
+	char *verify_token;  /* owned, wiped */
+	char *client_secret; /* owned, wiped */
+	char *signed_url;    /* owned: public_url as the scheme signs it */
 	struct network *allow;
 	size_t allow_count;
 	size_t body_limit;
@@ -218,6 +278,7 @@ struct config {
 	size_t handler_count;
 	char *store_path;
 	char *scratch_path; /* beside the store: files of running tries */
+	char *keys_path;    /* beside the store: keys that were fetched */
 	char *admin_path;
 	struct net_limits net_limits;
 };
@@ -237,9 +298,8 @@ struct config *config_load(const char *file, enum config_purpose purpose, struct
 struct config *config_share(struct config *config);
 void config_release(struct config *config); /* takes NULL; wipes secrets with the last reference */
 
-/* Reads the secrets of one source of a config that was loaded to read. */
-bool config_read_secrets(struct config *config, struct source *source, struct error *err)
-	MUST_CHECK;
+/* Reads the secrets and keys of one source of a config that was loaded to read. */
+bool config_read_keys(struct config *config, struct source *source, struct error *err) MUST_CHECK;
 
 const struct source *config_source_by_path(const struct config *config, struct span path);
 struct source *config_source_by_name(const struct config *config, const char *name);

@@ -15,24 +15,25 @@ read_file(const char *path, struct buffer *text, struct error *err)
 	if (fd < 0) {
 		return error_system(err, "cannot read the secret's file %s", path);
 	}
-	char data[SECRET_MOST_BYTES + 2];
-	size_t size = 0;
+	char data[4096];
 	ssize_t got = 0;
-	while (size < sizeof(data) && (got = read(fd, data + size, sizeof(data) - size)) != 0) {
+	while ((got = read(fd, data, sizeof(data))) != 0 && !text->failed) {
 		if (got < 0 && errno != EINTR) {
 			break;
 		}
-		size += got < 0 ? 0 : (size_t)got;
+		buffer_append(text, data, got < 0 ? 0 : (size_t)got);
 	}
 	bool good = got >= 0;
 	if (!good) {
 		(void)error_system(err, "cannot read the secret's file %s", path);
 	}
 	(void)close(fd);
-	if (size > 0 && data[size - 1] == '\n') { /* one trailing newline is dropped */
-		size--;
+	if (text->failed) {
+		good = error_set(err, ERROR_LIMIT, "%s: longer than %zu bytes", path,
+		                 text->limit - 1);
+	} else if (text->size > 0 && text->data[text->size - 1] == '\n') {
+		text->size--; /* one trailing newline is dropped */
 	}
-	buffer_append(text, data, size);
 	memory_wipe(data, sizeof(data));
 	return good;
 }

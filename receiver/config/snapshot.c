@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "receiver/base/glob.h"
-#include "receiver/config/config.h"
+#include "receiver/config/config_priv.h"
 #include "receiver/verify/json_pointer.h"
 
 char *
@@ -107,7 +107,7 @@ config_release(struct config *config)
 		return;
 	}
 	for (size_t i = 0; i < config->source_count; i++) {
-		secrets_finish(&config->sources[i].secrets);
+		source_keys_finish(&config->sources[i]);
 	}
 	for (size_t i = 0; i < config->handler_count; i++) {
 		const struct handler *handler = &config->handlers[i];
@@ -132,6 +132,7 @@ config_release(struct config *config)
 	free(config->directory);
 	free(config->store_path);
 	free(config->scratch_path);
+	free(config->keys_path);
 	free(config->admin_path);
 	free(config);
 }

@@ -1,7 +1,6 @@
 #include "receiver/intake/answer.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "receiver/base/clock.h"
@@ -22,11 +21,15 @@ json_body(const struct answer *answer, struct buffer *out)
 {
 	const struct result_row *row = result_row(answer->result);
 	buffer_format(out, "{\"result\":\"%s\"", row->word);
-	if (answer->event != NULL) {
+	if (answer->event != NULL && answer->events == 0) {
 		json_member(out, "event_id", answer->event->id);
 		if (answer->event->seq > 0 && answer->result < RESULT_FIRST_REFUSAL) {
 			buffer_format(out, ",\"sequence\":%" PRId64, answer->event->seq);
 		}
+	}
+	if (answer->events > 0) {
+		buffer_format(out, ",\"events\":%" PRId64 ",\"new\":%" PRId64, answer->events,
+		              answer->fresh);
 	}
 	if (answer->state != NULL) {
 		json_member(out, "state", span_of(answer->state));
@@ -39,45 +42,63 @@ json_body(const struct answer *answer, struct buffer *out)
 	buffer_text(out, "}\n");
 }
 
-/* `ack:` replaces status and body of what is good. */
-static const struct ack_settings *
-ack_of(const struct answer *answer)
+/* What is good is answered as `ack:` says, else as the provider insists, else in JSON. */
+static void
+choose_response(const struct answer *answer, struct buffer *body, struct http_response *response)
 {
-	if (answer->source == NULL || answer->result >= RESULT_FIRST_REFUSAL ||
-	    answer->source->settings->ack.entry.node == NULL) {
-		return NULL;
+	const struct source *source = answer->source;
+	response->status = result_row(answer->result)->status;
+	response->content_type = "application/json";
+	if (answer->result == RESULT_CHALLENGE) {
+		*response = answer->reply;
+		buffer_span(body, answer->reply.body);
+		return;
 	}
-	return &answer->source->settings->ack;
+	const char *text = NULL;
+	const char *content_type = NULL;
+	if (source != NULL && answer->result < RESULT_FIRST_REFUSAL) {
+		const struct ack_settings *ack = &source->settings->ack;
+		if (ack->entry.node != NULL) {
+			response->status = (int)ack->status;
+			text = ack->body;
+			content_type = ack->content_type;
+		} else if (source->preset != NULL) {
+			const struct preset_ack *own = &source->preset->ack;
+			response->status = own->status == 0 ? response->status : own->status;
+			text = own->body;
+			content_type = own->content_type;
+		}
+	}
+	if (text == NULL) {
+		json_body(answer, body);
+		return;
+	}
+	buffer_text(body, text);
+	response->content_type = content_type != NULL ? content_type
+	                         : text[0] == '{'     ? "application/json"
+	                                              : "text/plain; charset=utf-8";
 }
 
 void
 answer_send(struct http_exchange *exchange, const struct answer *answer)
 {
 	const struct result_row *row = result_row(answer->result);
-	const struct ack_settings *ack = ack_of(answer);
 	struct buffer body;
-	char fields[192];
+	struct buffer fields;
 	buffer_init(&body, 65536);
-	struct http_response response = { .status = row->status,
-		                          .content_type = "application/json" };
-	if (ack != NULL) {
-		response.status = (int)ack->status;
-	}
-	if (ack != NULL && ack->body != NULL) {
-		buffer_text(&body, ack->body);
-		bool json = ack->body[0] == '{';
-		response.content_type = json ? "application/json" : "text/plain; charset=utf-8";
-	} else {
-		json_body(answer, &body);
-	}
-	int size = snprintf(fields, sizeof(fields), "Hooklatch-Result: %s\r\n", row->word);
-	if (answer->result == RESULT_METHOD) {
-		(void)snprintf(fields + size, sizeof(fields) - (size_t)size, "Allow: POST\r\n");
+	buffer_init(&fields, 65536);
+	struct http_response response = { 0 };
+	choose_response(answer, &body, &response);
+	buffer_format(&fields, "Hooklatch-Result: %s\r\n", row->word);
+	if (answer->result == RESULT_CHALLENGE && answer->reply.fields != NULL) {
+		buffer_text(&fields, answer->reply.fields);
+	} else if (answer->result == RESULT_METHOD) {
+		buffer_format(&fields, "Allow: %s\r\n", answer->methods);
 	} else if (row->status == 503) {
-		(void)snprintf(fields + size, sizeof(fields) - (size_t)size, "Retry-After: %d\r\n",
-		               RETRY_AFTER_S);
+		buffer_format(&fields, "Retry-After: %d\r\n", RETRY_AFTER_S);
 	}
-	response.fields = fields;
+	buffer_byte(&fields, '\0');
+	response.fields = fields.data;
 	response.body = buffer_view(&body);
 	response.close = answer->result == RESULT_MALFORMED && answer->source == NULL;
 	int64_t took_ns = clock_wall_ns() - exchange->received_ns;
@@ -89,4 +110,5 @@ answer_send(struct http_exchange *exchange, const struct answer *answer)
 	}
 	http_answer(exchange, &response);
 	buffer_finish(&body);
+	buffer_finish(&fields);
 }

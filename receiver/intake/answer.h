@@ -16,6 +16,10 @@ struct answer {
 	const struct event *event;   /* NULL: none */
 	const char *state;           /* of a duplicate */
 	const char *reason;          /* of malformed; static */
+	const char *methods;         /* of method: those that the source takes */
+	int64_t events;              /* of a request that held several; 0: it did not */
+	int64_t fresh;               /* how many of them were new */
+	struct http_response reply;  /* of a challenge: its own form */
 };
 
 void answer_send(struct http_exchange *exchange, const struct answer *answer) ON_THREAD(net_thread);

@@ -6,55 +6,19 @@
 #include <string.h>
 
 #include "receiver/base/clock.h"
-#include "receiver/base/encoding.h"
 #include "receiver/base/random.h"
-#include "receiver/intake/answer.h"
-#include "receiver/intake/waiting.h"
-#include "receiver/log/log.h"
+#include "receiver/intake/intake_priv.h"
 #include "receiver/metrics/metrics.h"
-#include "receiver/verify/signature.h"
-#include "receiver/verify/value.h"
+#include "receiver/verify/diagnose.h"
+#include "receiver/verify/mac.h"
 
-#define TYPE_MOST_BYTES   1024
-#define INTAKE_LOOPS_MOST 16
-
-/* A request from its head to its answer. Belongs to its loop; its arrival goes to the store and comes back. */
-struct request {
-	struct intake_loop *loop;
-	struct http_exchange *exchange; /* NULL: the client has gone */
-	struct config *config;          /* the one that it began with */
-	const struct source *source;
-	struct http_peer client;
-	char id[REQUEST_ID_BYTES];
-	struct verify_request verify;
-	struct verification verification;
-	bool verifying;
-	bool streaming;       /* its body is hashed as it comes */
-	enum verdict verdict; /* of the head */
-	bool submitted;       /* the store has its event */
-	size_t reserved;      /* bytes of the memory budget, once the body has left the exchange */
-};
-
-struct intake_loop {
-	struct intake *intake;
-	size_t index;
-	struct config *config;
-	struct waiting waiting;
-	uint64_t requests; /* so far */
-};
-
-struct intake {
-	struct store *store;
-	struct net *net;
-	struct intake_loop *loops;
-	size_t loop_count;
-	atomic_llong waiting;
-	uint32_t life; /* tells the requests of one life of the service from another's */
-};
+#define DIAGNOSED_SOURCES_MOST 16
+#define DIAGNOSIS_PAUSE_NS \
+	(100 * NS_PER_MS) /* between two refused signatures that are looked into, for each loop */
 
 /* --- answers --- */
 
-static void
+void
 request_free(struct request *request)
 {
 	if (request->verifying) {
@@ -91,10 +55,74 @@ log_request(struct log_line *line, const struct http_exchange *exchange,
 	log_text(line, "request_id", span_of(id));
 }
 
-/* Answers with a refusal and forgets the request. */
+static enum result
+verdict_result(enum verdict verdict)
+{
+	static const enum result results[] = {
+		[VERDICT_GOOD] = RESULT_ACCEPTED,
+		[VERDICT_SIGNATURE_MISSING] = RESULT_SIGNATURE_MISSING,
+		[VERDICT_SIGNATURE_MALFORMED] = RESULT_SIGNATURE_MALFORMED,
+		[VERDICT_TIMESTAMP_MISSING] = RESULT_TIMESTAMP_MISSING,
+		[VERDICT_SIGNATURE_MISMATCH] = RESULT_SIGNATURE_MISMATCH,
+		[VERDICT_TIMESTAMP_TOO_OLD] = RESULT_TIMESTAMP_TOO_OLD,
+		[VERDICT_TIMESTAMP_IN_FUTURE] = RESULT_TIMESTAMP_IN_FUTURE,
+		[VERDICT_KEY_UNAVAILABLE] = RESULT_KEY_UNAVAILABLE,
+	};
+	static_assert(COUNT(results) == VERDICTS, "a verdict without a result");
+	return results[verdict];
+}
+
+/* Why the signature was refused: for the log alone, never for the network. A mismatch costs a few hashes more, which
+ * nobody must be able to ask for too often. */
 static void
-ON_THREAD(net_thread) reject(struct intake *intake, struct http_exchange *exchange,
-                             struct request *request, enum result result, const char *reason)
+ON_THREAD(net_thread) log_diagnosis(struct log_line *line, const struct http_exchange *exchange,
+                                    struct request *request, enum result result)
+{
+	const struct config *config = request->config;
+	struct diagnosis_source others[DIAGNOSED_SOURCES_MOST];
+	struct diagnosis diagnosis = { .scheme = &request->source->scheme,
+		                       .keys = &request->keys,
+		                       .request = &request->verify,
+		                       .verification = &request->verification,
+		                       .now_ns = exchange->received_ns,
+		                       .body = buffer_view(&exchange->body),
+		                       .others = others };
+	if (request->verification.age_ns != 0) {
+		log_number(line, "skew_seconds", request->verification.age_ns / NS_PER_S);
+	}
+	while (diagnosis.verdict < VERDICTS && verdict_result(diagnosis.verdict) != result) {
+		diagnosis.verdict++;
+	}
+	if (diagnosis.verdict == VERDICTS || diagnosis.verdict == VERDICT_GOOD) {
+		return;
+	}
+	if (diagnosis.verdict == VERDICT_SIGNATURE_MISMATCH) {
+		int64_t now = clock_boot_ns();
+		if (exchange->body.size > HTTP_SMALL_BODY || request->streaming ||
+		    now - request->loop->diagnosed_ns < DIAGNOSIS_PAUSE_NS) {
+			return;
+		}
+		request->loop->diagnosed_ns = now;
+		for (size_t i = 0;
+		     i < config->source_count && diagnosis.other_count < COUNT(others); i++) {
+			if (&config->sources[i] != request->source &&
+			    config->sources[i].secrets.count > 0) {
+				others[diagnosis.other_count].name = config->sources[i].name;
+				others[diagnosis.other_count++].secrets =
+					&config->sources[i].secrets;
+			}
+		}
+	}
+	struct buffer why;
+	buffer_init(&why, 4096);
+	diagnose(&diagnosis, &why);
+	log_text(line, "why", buffer_view(&why));
+	buffer_finish(&why);
+}
+
+void
+request_reject(struct intake *intake, struct http_exchange *exchange, struct request *request,
+               enum result result, const char *reason)
 {
 	const struct result_row *row = result_row(result);
 	char id[REQUEST_ID_BYTES];
@@ -112,8 +140,8 @@ ON_THREAD(net_thread) reject(struct intake *intake, struct http_exchange *exchan
 	if (exchange->has_request_line) {
 		log_text(&line, "path", exchange->path);
 	}
-	if (request != NULL && request->verifying && request->verification.age_ns != 0) {
-		log_number(&line, "skew_seconds", request->verification.age_ns / NS_PER_S);
+	if (request != NULL && request->verifying) {
+		log_diagnosis(&line, exchange, request, result);
 	}
 	struct span delivery = { 0 };
 	if (request != NULL && request->source != NULL &&
@@ -127,6 +155,8 @@ ON_THREAD(net_thread) reject(struct intake *intake, struct http_exchange *exchan
 	struct answer answer = { .result = result,
 		                 .request_id = id,
 		                 .source = request == NULL ? NULL : request->source,
+		                 .methods = request == NULL ? "POST"
+		                                            : endpoint_methods(request->source),
 		                 .reason = result == RESULT_MALFORMED ? reason : NULL };
 	answer_send(exchange, &answer);
 	if (request != NULL) {
@@ -146,6 +176,21 @@ address_allowed(const struct request *request)
 		}
 	}
 	return source->allow_count == 0;
+}
+
+static struct verify_request
+verify_request_of(const struct http_exchange *exchange, const struct source *source)
+{
+	struct verify_request request = { .method = exchange->method,
+		                          .path = exchange->path,
+		                          .query = exchange->query,
+		                          .url = span_of(source->signed_url),
+		                          .fields = exchange->fields,
+		                          .webhook_id = span_of(source->settings->webhook_id),
+		                          .topic_arns = source->settings->topic_arns.items,
+		                          .topic_count = source->settings->topic_arns.count };
+	request_family(&request, &source->scheme);
+	return request;
 }
 
 /* What the path, the method, the address and the announced length decide; RESULT_ACCEPTED: nothing so far. */
@@ -168,19 +213,34 @@ judge_head(struct intake *intake, struct http_exchange *exchange, struct request
 	request->config = config_share(loop->config);
 	request->source = source;
 	request->client = exchange->peer;
+	request->keys = (struct verify_keys){ .secrets = &source->secrets,
+		                              .public_keys = &source->public_keys };
+	request->verify = verify_request_of(exchange, source);
+	if (keyring_serves(source)) {
+		request->ring = (struct key_ring){ .context = request, .find = request_find_key };
+		request->keys.ring = &request->ring;
+	}
 	request->verifying = false;
 	request->streaming = false;
 	request->verdict = VERDICT_GOOD;
 	request->reserved = 0;
-	request->submitted = false;
+	request->away = false;
 	name_request(loop, request->id);
 	*ret = request;
-	if (!span_equal(exchange->method, SPAN("POST"))) {
+	if (!span_equal(exchange->method, SPAN("POST")) &&
+	    (source->challenge == NULL ||
+	     !span_equal(exchange->method, span_of(source->challenge->method)))) {
 		return RESULT_METHOD;
 	}
 	bool known = peer_behind_proxies(exchange, &request->client);
 	if (source->allow_count > 0 && (!known || !address_allowed(request))) {
 		return RESULT_ADDRESS_REFUSED;
+	}
+	struct span content_type = { 0 };
+	if (source->scheme.media_type != NULL && span_equal(exchange->method, SPAN("POST")) &&
+	    (fields_find(exchange->fields, SPAN("Content-Type"), &content_type) != 1 ||
+	     !scheme_media_type_is(content_type, source->scheme.media_type))) {
+		return RESULT_CONTENT_TYPE;
 	}
 	if (exchange->length > (int64_t)source->body_limit) {
 		return RESULT_BODY_TOO_LARGE;
@@ -188,20 +248,27 @@ judge_head(struct intake *intake, struct http_exchange *exchange, struct request
 	return RESULT_ACCEPTED;
 }
 
-static enum result
-verdict_result(enum verdict verdict)
+/* An endpoint check that has another method than events: the head is all there is to it. */
+static void
+ON_THREAD(net_thread) check_by_head(struct intake *intake, struct request *request)
 {
-	static const enum result results[] = {
-		[VERDICT_GOOD] = RESULT_ACCEPTED,
-		[VERDICT_SIGNATURE_MISSING] = RESULT_SIGNATURE_MISSING,
-		[VERDICT_SIGNATURE_MALFORMED] = RESULT_SIGNATURE_MALFORMED,
-		[VERDICT_TIMESTAMP_MISSING] = RESULT_TIMESTAMP_MISSING,
-		[VERDICT_SIGNATURE_MISMATCH] = RESULT_SIGNATURE_MISMATCH,
-		[VERDICT_TIMESTAMP_TOO_OLD] = RESULT_TIMESTAMP_TOO_OLD,
-		[VERDICT_TIMESTAMP_IN_FUTURE] = RESULT_TIMESTAMP_IN_FUTURE,
-	};
-	static_assert(COUNT(results) == VERDICTS, "a verdict without a result");
-	return results[verdict];
+	const struct source *source = request->source;
+	struct http_exchange *exchange = request->exchange;
+	request->verification.matched = -1;
+	if (source->challenge->proof == CHALLENGE_TOKEN) {
+		enum verdict verdict =
+			verification_head(&request->verification, &source->scheme, &request->keys,
+		                          &request->verify, exchange->received_ns);
+		request->verifying = true;
+		if (verdict != VERDICT_GOOD) {
+			request_reject(intake, exchange, request, verdict_result(verdict), NULL);
+			return;
+		}
+	}
+	if (!endpoint_checked(request, (struct span){ 0 })) {
+		request_reject(intake, exchange, request, RESULT_MALFORMED,
+		               "this method is for endpoint checks, and this is none");
+	}
 }
 
 static enum http_next
@@ -211,25 +278,26 @@ on_head(void *context, struct http_exchange *exchange, size_t *limit)
 	struct request *request;
 	enum result result = judge_head(context, exchange, &request);
 	if (result != RESULT_ACCEPTED) {
-		reject(context, exchange, request, result, NULL);
+		request_reject(context, exchange, request, result, NULL);
 		return HTTP_ANSWERED;
 	}
 	const struct source *source = request->source;
 	bool large = exchange->length < 0 || exchange->length > HTTP_SMALL_BODY;
-	request->verify = (struct verify_request){ .method = exchange->method,
-		                                   .path = exchange->path,
-		                                   .url = span_of(source->settings->public_url),
-		                                   .fields = exchange->fields };
+	if (!span_equal(exchange->method, SPAN("POST"))) {
+		check_by_head(context, request);
+		return HTTP_ANSWERED;
+	}
 	request->verifying = true;
 	request->verdict =
-		verification_head(&request->verification, &source->scheme, &source->secrets,
+		verification_head(&request->verification, &source->scheme, &request->keys,
 	                          &request->verify, exchange->received_ns);
 	if (request->verdict != VERDICT_GOOD && exchange->length >= 0) { /* nobody needs its body */
-		reject(context, exchange, request, verdict_result(request->verdict), NULL);
+		request_reject(context, exchange, request, verdict_result(request->verdict), NULL);
 		return HTTP_ANSWERED;
 	}
 	/* A small body is hashed in one go, when it is there, with the contexts that this thread keeps. */
-	request->streaming = large && request->verdict == VERDICT_GOOD;
+	request->streaming = large && request->verdict == VERDICT_GOOD &&
+	                     verification_streams(&request->verification);
 	if (request->streaming) {
 		verification_secrets(&request->verification, true);
 	}
@@ -266,130 +334,17 @@ verify(struct request *request)
 	return verification_end(&request->verification, body);
 }
 
-/* The event's id, or why there is none. */
-static const char *
-read_id(const struct request *request, struct buffer *id)
-{
-	const struct scheme *scheme = &request->source->scheme;
-	if (scheme->id.from == SCHEME_GENERATED) {
-		char uuid[37];
-		random_uuid(clock_wall_ns(), uuid);
-		buffer_text(id, uuid);
-		return NULL;
-	}
-	switch (value_read(&scheme->id, request->exchange->fields,
-	                   buffer_view(&request->exchange->body), id)) {
-	case VALUE_FOUND: break;
-	case VALUE_ABSENT: return "the event id is missing";
-	case VALUE_REPEATED: return "the event id's header stands there twice";
-	case VALUE_UNREADABLE: return "the event id cannot be read from the body";
-	}
-	return event_id_valid(buffer_view(id))
-	               ? NULL
-	               : "the event id is not 1 to 512 bytes of UTF-8 without control characters";
-}
-
-static void
-read_type(const struct request *request, struct buffer *type)
-{
-	if (value_read(&request->source->scheme.type, request->exchange->fields,
-	               buffer_view(&request->exchange->body), type) != VALUE_FOUND ||
-	    !event_id_valid(buffer_view(type))) {
-		type->size = 0; /* missing or unreadable: the empty text */
-	}
-}
-
-static bool
-type_wanted(const struct source *source, struct span type)
-{
-	const char *const *globs = source->settings->types.items;
-	if (node_child(source->settings->entry.node, "types") == NULL) {
-		return true;
-	}
-	for (size_t i = 0; i < source->settings->types.count; i++) {
-		if (type_matches(span_of(globs[i]), type)) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool
-is_secret_field(struct span name)
-{
-	return span_equal_nocase(name, SPAN("Authorization")) ||
-	       span_equal_nocase(name, SPAN("Cookie")) ||
-	       span_equal_nocase(name, SPAN("Proxy-Authorization"));
-}
-
-static void
-fields_json(struct fields fields, struct buffer *out)
-{
-	buffer_byte(out, '[');
-	for (size_t i = 0; i < fields.count; i++) {
-		buffer_text(out, i == 0 ? "[" : ",[");
-		json_quote(out, fields.items[i].name);
-		buffer_byte(out, ',');
-		json_quote(out, is_secret_field(fields.items[i].name) ? SPAN("***")
-		                                                      : fields.items[i].value);
-		buffer_byte(out, ']');
-	}
-	buffer_byte(out, ']');
-}
-
-/* Takes the body out of the exchange. */
-static struct event *
-build_event(struct request *request, struct span id, struct span type)
-{
-	struct http_exchange *exchange = request->exchange;
-	struct buffer headers;
-	buffer_init(&headers, 16 * 1024 * 1024);
-	fields_json(exchange->fields, &headers);
-	struct event_parts parts = { .source = span_of(request->source->name),
-		                     .id = id,
-		                     .type = type,
-		                     .headers_block = headers.data,
-		                     .headers_size = headers.size,
-		                     .body_block = exchange->body.data,
-		                     .body_size = exchange->body.size,
-		                     .received_ns = exchange->received_ns };
-	exchange->body = (struct buffer){ .limit = 0 };
-	request->reserved = exchange->reserved;
-	exchange->reserved = 0;
-	return event_create(&parts);
-}
-
-static struct arrival *
-build_arrival(struct request *request, struct event *event)
-{
-	const struct config *config = request->config;
-	struct arrival *arrival =
-		memory_need(sizeof(*arrival) + config->handler_count * sizeof(arrival->wanted[0]));
-	arrival->intent.kind = INTENT_ARRIVAL;
-	arrival->event = event;
-	arrival->loop = request->loop->index;
-	for (size_t i = 0; i < config->handler_count; i++) {
-		const struct handler *handler = &config->handlers[i];
-		if (handler_wants(handler, event->source, event->type, event->body)) {
-			arrival->wanted[arrival->wanted_count++] = (struct wanted){
-				.handler = handler->number,
-				.at_most_once = handler->guarantee == GUARANTEE_AT_MOST_ONCE,
-				.order_key = handler_order_key(handler, event->body)
-			};
-		}
-	}
-	return arrival;
-}
-
-static void
-ON_THREAD(net_thread) ignore(struct request *request, struct span id, struct span type)
+void
+request_ignore(struct request *request, const char *why, struct span id, struct span type)
 {
 	struct http_exchange *exchange = request->exchange;
 	struct log_line line;
-	log_begin(&line, LOG_INFO, "event.ignored", "this source does not want this type");
+	log_begin(&line, LOG_INFO, "event.ignored", "%s", why);
 	log_text(&line, "source", span_of(request->source->name));
-	log_text(&line, "event_id", id);
-	log_text(&line, "type", type);
+	if (id.size > 0) {
+		log_text(&line, "event_id", id);
+		log_text(&line, "type", type);
+	}
 	log_text(&line, "request_id", span_of(request->id));
 	log_end(&line);
 	struct answer answer = { .result = RESULT_IGNORED,
@@ -400,40 +355,35 @@ ON_THREAD(net_thread) ignore(struct request *request, struct span id, struct spa
 	request_free(request);
 }
 
+void
+request_judge(struct request *request, bool again)
+{
+	struct http_exchange *exchange = request->exchange;
+	struct intake *intake = request->loop->intake;
+	enum verdict verdict = verify(request);
+	if (verdict == VERDICT_KEY_UNAVAILABLE && !again && request_await_key(request)) {
+		return;
+	}
+	const struct challenge *challenge = request->source->challenge;
+	if (verdict == VERDICT_GOOD && challenge != NULL &&
+	    challenge_made(challenge, buffer_view(&exchange->body))) {
+		request_reject(intake, exchange, request, RESULT_SIGNATURE_MISMATCH,
+		               "an endpoint check could have signed this body for anybody");
+		return;
+	}
+	if (verdict != VERDICT_GOOD) {
+		request_reject(intake, exchange, request, verdict_result(verdict), NULL);
+	} else if (!endpoint_checked(request, buffer_view(&exchange->body))) {
+		request_submit(intake, request);
+	}
+}
+
 static void
 on_request(void *context, struct http_exchange *exchange)
 {
+	(void)context;
 	thread_is(&net_thread);
-	struct intake *intake = context;
-	struct request *request = exchange->data;
-	enum verdict verdict = verify(request);
-	if (verdict != VERDICT_GOOD) {
-		reject(intake, exchange, request, verdict_result(verdict), NULL);
-		return;
-	}
-	struct buffer id;
-	struct buffer type;
-	buffer_init(&id, (size_t)EVENT_ID_MOST_BYTES * 8);
-	buffer_init(&type, TYPE_MOST_BYTES);
-	const char *wrong = read_id(request, &id);
-	if (wrong != NULL) {
-		reject(intake, exchange, request, RESULT_MALFORMED, wrong);
-	} else {
-		read_type(request, &type);
-		if (!type_wanted(request->source, buffer_view(&type))) {
-			ignore(request, buffer_view(&id), buffer_view(&type));
-		} else {
-			struct event *event =
-				build_event(request, buffer_view(&id), buffer_view(&type));
-			struct arrival *arrival = build_arrival(request, event);
-			request->submitted = true;
-			arrival->cookie = waiting_add(&request->loop->waiting, request);
-			(void)atomic_fetch_add(&intake->waiting, 1);
-			store_submit(intake->store, &arrival->intent);
-		}
-	}
-	buffer_finish(&id);
-	buffer_finish(&type);
+	request_judge(exchange->data, false);
 }
 
 static void
@@ -469,7 +419,7 @@ on_refused(void *context, struct http_exchange *exchange, enum http_refusal refu
 	case HTTP_BODY_TOO_LARGE: result = RESULT_BODY_TOO_LARGE; break;
 	case HTTP_OVERLOADED: result = RESULT_OVERLOADED; break;
 	}
-	reject(context, exchange, request, result, reason);
+	request_reject(context, exchange, request, result, reason);
 }
 
 static void
@@ -480,7 +430,7 @@ on_gone(void *context, struct http_exchange *exchange)
 	if (request == NULL) {
 		return;
 	}
-	if (request->submitted) { /* the answer will find nobody */
+	if (request->away) { /* the answer will find nobody */
 		request->exchange = NULL;
 		return;
 	}
@@ -491,7 +441,7 @@ static void
 on_ended(void *context)
 {
 	(void)context;
-	signature_thread_finish();
+	mac_thread_finish();
 }
 
 struct http_service
@@ -506,147 +456,6 @@ intake_service(struct intake *intake)
 		                      .ended = on_ended };
 }
 
-/* --- after the commit --- */
-
-/* One call a loop and commit. */
-struct completion {
-	struct net_call call;
-	struct intake *intake;
-	struct arrival *first;
-};
-
-static void
-log_arrival(const struct arrival *arrival, const struct request *request, enum result result)
-{
-	static const struct {
-		const char *event;
-		const char *text;
-	} names[] = { [RESULT_ACCEPTED] = { "event.accepted", "stored" },
-		      [RESULT_DUPLICATE] = { "event.duplicate", "stored before" },
-		      [RESULT_REVIVED] = { "event.revived",
-		                           "stored before, was dead, is tried again" } };
-	const struct event *event = arrival->event;
-	struct log_line line;
-	if (result >= RESULT_FIRST_REFUSAL) {
-		log_begin(&line, LOG_ERROR, "request.rejected", "%s", result_row(result)->word);
-		log_text(&line, "error_type", span_of(result_row(result)->word));
-		log_number(&line, "http_status", result_row(result)->status);
-	} else {
-		log_begin(&line, LOG_INFO, names[result].event, "%s", names[result].text);
-	}
-	log_text(&line, "source", event->source);
-	log_text(&line, "event_id", event->id);
-	log_text(&line, "type", event->type);
-	if (event->seq > 0) {
-		log_number(&line, "sequence", event->seq);
-	}
-	if (arrival->has_state) {
-		log_text(&line, "state", span_of(delivery_state_name(arrival->state)));
-	}
-	log_text(&line, "client", span_of(request->client.text));
-	log_text(&line, "request_id", span_of(request->id));
-	log_text(&line, "trace_id", span_of(event->trace_id));
-	log_number(&line, "secret", request->verification.matched);
-	log_end(&line);
-	if (arrival->conflict) {
-		metrics_add(METRIC_CONFLICTS, 1);
-		log_begin(&line, LOG_WARN, "event.conflict",
-		          "the same id came with another body; the first stays");
-		log_text(&line, "source", event->source);
-		log_text(&line, "event_id", event->id);
-		log_end(&line);
-	}
-}
-
-static enum result
-arrival_word(enum arrival_result result)
-{
-	switch (result) {
-	case ARRIVAL_ACCEPTED: return RESULT_ACCEPTED;
-	case ARRIVAL_DUPLICATE: return RESULT_DUPLICATE;
-	case ARRIVAL_REVIVED: return RESULT_REVIVED;
-	case ARRIVAL_FULL:
-	case ARRIVAL_BUSY:
-	case ARRIVAL_BAD: break;
-	}
-	return RESULT_STORE_UNAVAILABLE;
-}
-
-static void
-ON_THREAD(net_thread) complete(struct intake *intake, struct arrival *arrival)
-{
-	struct request *request =
-		waiting_take(&intake->loops[arrival->loop].waiting, arrival->cookie);
-	ALWAYS(request != NULL, "waiting-request");
-	enum result result = arrival_word(arrival->result);
-	if (result == RESULT_ACCEPTED && arrival->wanted_count == 0) {
-		metrics_add(METRIC_UNROUTED, 1);
-	}
-	metrics_secret_matched(request->source->name, request->verification.matched);
-	log_arrival(arrival, request, result);
-	const char *state = NULL;
-	if (result == RESULT_DUPLICATE || result == RESULT_REVIVED) {
-		state = arrival->has_state ? delivery_state_name(arrival->state) : "unrouted";
-	}
-	net_memory_release(intake->net, request->reserved);
-	(void)atomic_fetch_sub(&intake->waiting, 1);
-	if (request->exchange != NULL) {
-		struct answer answer = { .result = result,
-			                 .request_id = request->id,
-			                 .source = request->source,
-			                 .event = arrival->event,
-			                 .state = state };
-		request->exchange->data = NULL;
-		answer_send(request->exchange, &answer);
-	} else {
-		metrics_answered(result, 1); /* stored all the same */
-		metrics_source_answered(request->source->name, result, true);
-	}
-	request_free(request);
-	arrival_free(arrival);
-}
-
-static void
-on_completion(struct net_call *call)
-{
-	thread_is(&net_thread);
-	struct completion *completion = CONTAINER(call, struct completion, call);
-	struct arrival *arrival = completion->first;
-	struct intake *intake = completion->intake;
-	free(completion);
-	while (arrival != NULL) {
-		struct intent *next = arrival->intent.next;
-		complete(intake, arrival);
-		arrival = next == NULL ? NULL : CONTAINER(next, struct arrival, intent);
-	}
-}
-
-void
-intake_arrived(struct intake *intake, struct arrival *const *arrivals, size_t count)
-{
-	struct completion *completions[INTAKE_LOOPS_MOST] = { NULL };
-	struct intent **tails[INTAKE_LOOPS_MOST] = { NULL };
-	for (size_t i = 0; i < count; i++) {
-		size_t loop = arrivals[i]->loop;
-		arrivals[i]->intent.next = NULL;
-		if (completions[loop] == NULL) {
-			completions[loop] = memory_need(sizeof(*completions[loop]));
-			completions[loop]->call.run = on_completion;
-			completions[loop]->intake = intake;
-			completions[loop]->first = arrivals[i];
-		} else {
-			*tails[loop] = &arrivals[i]->intent;
-		}
-		tails[loop] = &arrivals[i]->intent.next;
-	}
-	for (size_t i = 0; i < intake->loop_count;
-	     i++) { /* once posted, its arrivals are the loop's */
-		if (completions[i] != NULL) {
-			net_loop_post(net_loop_at(intake->net, i), &completions[i]->call);
-		}
-	}
-}
-
 int64_t
 intake_waiting(const struct intake *intake)
 {
@@ -656,12 +465,14 @@ intake_waiting(const struct intake *intake)
 /* --- life --- */
 
 bool
-intake_create(struct intake **ret, size_t loops, struct store *store, struct error *err)
+intake_create(struct intake **ret, size_t loops, struct store *store, struct keyring *keyring,
+              struct error *err)
 {
 	(void)err;
 	ALWAYS(loops <= INTAKE_LOOPS_MOST, "intake-loops");
 	struct intake *intake = memory_need(sizeof(*intake));
 	intake->store = store;
+	intake->keyring = keyring;
 	random_secret(&intake->life, sizeof(intake->life));
 	intake->loops = memory_need(loops * sizeof(*intake->loops));
 	intake->loop_count = loops;

@@ -5,12 +5,13 @@
 #define HOOKLATCH_INTAKE_INTAKE_H
 
 #include "receiver/config/config.h"
+#include "receiver/keyring/keyring.h"
 #include "receiver/store/store.h"
 
 struct intake;
 
-bool intake_create(struct intake **ret, size_t loops, struct store *store, struct error *err)
-	MUST_CHECK;
+bool intake_create(struct intake **ret, size_t loops, struct store *store, struct keyring *keyring,
+                   struct error *err) MUST_CHECK;
 void intake_destroy(struct intake *intake); /* after the loops have ended; takes NULL */
 struct http_service intake_service(struct intake *intake);
 /* Before net_start() for all loops at once; later loop by loop. Handlers must have their numbers. */

@@ -223,9 +223,10 @@ log_stop(void)
 	sink.stopping = true;
 	(void)pthread_cond_signal(&sink.filled);
 	struct timespec until;
-	(void)clock_gettime(CLOCK_REALTIME, &until);
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += LOG_STOP_WAIT_S;
-	while (!sink.gone && pthread_cond_timedwait(&sink.ended, &sink.lock, &until) == 0) {
+	while (!sink.gone &&
+	       pthread_cond_clockwait(&sink.ended, &sink.lock, CLOCK_MONOTONIC, &until) == 0) {
 	}
 	bool gone = sink.gone;
 	if (gone) {

@@ -156,18 +156,5 @@ event_header(const struct event *event, const char *name, struct buffer *value)
 bool
 event_id_valid(struct span id)
 {
-	if (id.size == 0 || id.size > EVENT_ID_MOST_BYTES || !utf8_valid(id)) {
-		return false;
-	}
-	for (size_t i = 0; i < id.size; i++) {
-		unsigned char byte = (unsigned char)id.data[i];
-		if (byte < 0x20 || byte == 0x7f) {
-			return false;
-		}
-		if (byte == 0xc2 && i + 1 < id.size &&
-		    (unsigned char)id.data[i + 1] < 0xa0) { /* C1 controls */
-			return false;
-		}
-	}
-	return true;
+	return id.size > 0 && id.size <= EVENT_ID_MOST_BYTES && utf8_plain(id);
 }

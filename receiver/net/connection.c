@@ -310,10 +310,10 @@ http_answer(struct http_exchange *shown, const struct http_response *response)
 	struct buffer *out = &c->out;
 	buffer_format(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", response->status,
 	              reason_phrase(response->status), date_field(c->loop));
+	if (response->content_type != NULL) {
+		buffer_format(out, "Content-Type: %s\r\n", response->content_type);
+	}
 	if (!bodiless) {
-		if (response->content_type != NULL) {
-			buffer_format(out, "Content-Type: %s\r\n", response->content_type);
-		}
 		buffer_format(out, "Content-Length: %zu\r\n", response->body.size);
 	}
 	buffer_text(out, response->fields == NULL ? "" : response->fields);

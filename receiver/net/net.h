@@ -65,7 +65,9 @@ size_t net_loop_index(const struct net_loop *loop);
 struct net_loop *net_loop_at(struct net *net, size_t index);
 size_t net_loop_count(const struct net *net);
 
-/* Gives bytes back to the memory budget. Any thread. */
+/* Takes bytes from the memory budget; false: it has not as many. Any thread. */
+bool net_memory_take(struct net *net, size_t bytes) MUST_CHECK;
+/* Gives them back. Any thread. */
 void net_memory_release(struct net *net, size_t bytes);
 struct net *net_of(const struct net_loop *loop);
 

@@ -142,6 +142,5 @@ bool addresses_add(struct addresses *addresses, const struct http_peer *peer, in
 void addresses_remove(struct addresses *addresses, const struct http_peer *peer);
 
 /* memory of bodies */
-bool net_memory_take(struct net *net, size_t bytes) MUST_CHECK;
 
 #endif

@@ -41,6 +41,7 @@ struct service {
 	struct store *store;
 	struct engine *engine;
 	struct intake *intake;
+	struct keyring *keyring;
 	struct net *net;
 	struct admin *admin;
 	int signal_fd;
@@ -122,17 +123,31 @@ open_signals(struct service *service, struct error *err)
 	       error_system(err, "signalfd");
 }
 
+/* Errors go to stderr as they are; what is only a warning is for the log, once that has begun: `warnings` is owned. */
 static struct config *
-load_config(const char *file)
+load_config(const char *file, char **warnings)
 {
 	struct buffer report;
 	buffer_init(&report, 1024 * 1024);
 	struct config *config = config_load(file, CONFIG_TO_SERVE, &report);
-	if (report.size > 0) {
+	if (config == NULL) {
 		(void)fwrite(report.data, 1, report.size, stderr);
 	}
+	*warnings = config != NULL && report.size > 0 ? span_copy(buffer_view(&report)) : NULL;
 	buffer_finish(&report);
 	return config;
+}
+
+static void
+log_warnings(char *warnings)
+{
+	if (warnings != NULL) {
+		struct log_line line;
+		log_begin(&line, LOG_WARN, "config.warnings", "the configuration has warnings");
+		log_text(&line, "warnings", span_of(warnings));
+		log_end(&line);
+	}
+	free(warnings);
 }
 
 /* Tells the store the names in a configuration and puts the numbers into it. */
@@ -309,7 +324,8 @@ start(struct service *service, struct error *err)
 	}
 	thread_become(&main_thread);
 	if (!engine_create(&service->engine, service->store, service->config, err) ||
-	    !intake_create(&service->intake, loops, service->store, err)) {
+	    !keyring_create(&service->keyring, service->config->keys_path, err) ||
+	    !intake_create(&service->intake, loops, service->store, service->keyring, err)) {
 		return false;
 	}
 	struct http_service http = intake_service(service->intake);
@@ -337,7 +353,7 @@ start(struct service *service, struct error *err)
 	       engine_run_setups(service->engine, NULL, service->config, err) &&
 	       engine_settle_orders(service->engine, NULL, service->config, err) &&
 	       engine_start(service->engine, err) && admin_start(service->admin, err) &&
-	       net_start(service->net, err);
+	       keyring_start(service->keyring, err) && net_start(service->net, err);
 }
 
 static void
@@ -541,6 +557,7 @@ stop(struct service *service)
 static int64_t
 tear_down(struct service *service)
 {
+	keyring_stop(service->keyring);
 	admin_end(service->admin); /* its queries may wait for the store */
 	engine_stop(service->engine);
 	int64_t lost = store_close(service->store);
@@ -548,6 +565,7 @@ tear_down(struct service *service)
 	net_destroy(service->net);
 	engine_destroy(service->engine);
 	intake_destroy(service->intake);
+	keyring_destroy(service->keyring);
 	config_release(service->config);
 	if (service->signal_fd >= 0) {
 		(void)close(service->signal_fd);
@@ -611,7 +629,8 @@ service_run(const struct service_options *options)
 	(void)close_range(STDERR_FILENO + 1, ~0U,
 	                  CLOSE_RANGE_CLOEXEC); /* whatever was left open: not for handlers */
 	raise_limits();
-	service.config = load_config(options->config_file);
+	char *warnings;
+	service.config = load_config(options->config_file, &warnings);
 	if (service.config == NULL) {
 		return 2;
 	}
@@ -624,10 +643,12 @@ service_run(const struct service_options *options)
 	free(log_file);
 	if (!good) {
 		(void)fprintf(stderr, "hooklatch: %s\n", err.text);
+		free(warnings);
 		config_release(service.config);
 		config_release(service.started);
 		return 1;
 	}
+	log_warnings(warnings);
 	good = open_signals(&service, &err) && start(&service, &err);
 	if (good) {
 		warn_of_orphans(&service);

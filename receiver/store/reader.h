@@ -44,9 +44,23 @@ typedef bool event_row_fn(void *context, const struct event_row *row);
 /* Newest first, or from `after` on upwards when `after` is not negative. */
 bool reader_events(struct reader *reader, const struct filter *filter, int64_t after, int64_t limit,
                    event_row_fn *row, void *context, struct error *err) MUST_CHECK;
+/* The request that an event came in, where that held several. */
+struct request_row {
+	int64_t id;
+	int64_t position; /* of the event, from 0 */
+	int64_t events;
+	int64_t size; /* of the whole body; -1: it is gone */
+};
+bool reader_request(struct reader *reader, int64_t seq, struct request_row *ret, bool *found,
+                    struct error *err) MUST_CHECK;
+
 /* ERROR_NOT_FOUND when there is none. */
 bool reader_event_row(struct reader *reader, struct span source, struct span id, event_row_fn *row,
                       void *context, struct error *err) MUST_CHECK;
+
+/* *seq 0: there is none. */
+bool reader_event_seq(struct reader *reader, struct span source, struct span id, int64_t *seq,
+                      struct error *err) MUST_CHECK;
 
 struct named_delivery {
 	struct delivery_key key;
@@ -65,11 +79,12 @@ struct delivery_row {
 	enum delivery_state state;
 	int64_t attempts;
 	int64_t round;
-	int64_t due_ns;         /* when pending */
-	bool held;              /* pending behind another one of its order key */
-	bool retry;             /* its next try needs a token */
-	int64_t lease_until_ns; /* with a consumer; 0: it is not */
-	struct span order_key;  /* data NULL: none */
+	int64_t due_ns;            /* when pending */
+	bool held;                 /* pending behind another one of its order key */
+	bool retry;                /* its next try needs a token */
+	int64_t lease_until_ns;    /* with a consumer; 0: it is not */
+	struct span order_key;     /* data NULL: none */
+	struct span paused_reason; /* empty: none was given */
 	int64_t paused_ns; /* its handler, until then (wall time); 0: it is not; INT64_MAX: until somebody resumes it */
 	struct span last_error; /* data NULL: none */
 	struct span outcome;    /* data NULL: none */

@@ -55,6 +55,13 @@ struct wanted {
 	char *order_key; /* owned; one at a time for each key, in the order of arrival; NULL: no order */
 };
 
+/* The body of a request with several events, which is kept once, beside them. */
+struct whole_request {
+	char *body; /* owned */
+	size_t size;
+	size_t events;
+};
+
 /* One request's event on its way in. Made and freed by whoever submits it. */
 struct arrival {
 	struct intent intent;
@@ -67,6 +74,10 @@ struct arrival {
 	bool has_state;
 	enum delivery_state state; /* of a duplicate */
 	bool conflict;             /* same id, other body */
+	/* A request with several events: the first one's arrival is submitted, the others hang on it, in their order. */
+	int64_t position;            /* in the request, from 0 */
+	struct arrival *sibling;     /* NULL: the last */
+	struct whole_request *whole; /* of the first: owned; NULL: a request with one event */
 	size_t wanted_count;
 	struct wanted wanted[];
 };

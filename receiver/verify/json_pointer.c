@@ -431,6 +431,112 @@ json_slice_text(struct json_slice slice, struct buffer *out)
 	return !out->failed;
 }
 
+/* How many members of the object at `scan` have this key; *first is the first one's value. False: no object, or no JSON. */
+static bool
+count_members(struct scan *scan, struct span token, size_t *count, struct span *first)
+{
+	*count = 0;
+	if (scan->at == scan->end || *scan->at != '{') {
+		return false;
+	}
+	scan->at++;
+	if (take(scan, '}')) {
+		return true;
+	}
+	do {
+		struct json_slice value = { 0 };
+		skip_space(scan);
+		const char *key = scan->at;
+		if (scan->at == scan->end || *scan->at != '"' || !skip_string(scan)) {
+			return false;
+		}
+		struct span raw = { key, (size_t)(scan->at - key) };
+		if (!take(scan, ':') || !skip_value(scan, &value)) {
+			return false;
+		}
+		if (key_is(raw, token)) {
+			*first = *count == 0 ? value.raw : *first;
+			(*count)++;
+		}
+	} while (take(scan, ','));
+	return take(scan, '}');
+}
+
+bool
+json_pointer_unique(struct span text, struct span pointer)
+{
+	struct buffer token;
+	bool unique = true;
+	bool goes_on = true;
+	buffer_init(&token, 4096);
+	while (unique && goes_on && pointer.size > 0 && text.size > 0 &&
+	       next_token(&pointer, &token)) {
+		struct scan scan = { text.data, text.data + text.size };
+		size_t count;
+		skip_space(&scan);
+		goes_on = count_members(&scan, buffer_view(&token), &count, &text) && count > 0;
+		unique = !goes_on || count == 1;
+	}
+	buffer_finish(&token);
+	return unique;
+}
+
+enum json_find
+json_items_begin(struct span text, struct span pointer, struct json_items *items)
+{
+	struct json_slice array = { 0 };
+	enum json_find found = json_pointer_find(text, pointer, &array);
+	if (found != JSON_FOUND) {
+		return found;
+	}
+	if (array.kind != JSON_ARRAY) {
+		return JSON_ABSENT;
+	}
+	items->at = array.raw.data + 1;
+	items->end = array.raw.data + array.raw.size;
+	items->first = true;
+	return JSON_FOUND;
+}
+
+enum json_find
+json_items_next(struct json_items *items, struct json_slice *ret)
+{
+	struct scan scan = { items->at, items->end };
+	struct json_slice slice = { 0 };
+	if (items->first && take(&scan, ']')) {
+		return scan.at == scan.end ? JSON_ABSENT : JSON_BROKEN;
+	}
+	if (!items->first) {
+		if (take(&scan, ']')) {
+			return scan.at == scan.end ? JSON_ABSENT : JSON_BROKEN;
+		}
+		if (!take(&scan, ',')) {
+			return JSON_BROKEN;
+		}
+	}
+	if (!skip_value(&scan, &slice)) {
+		return JSON_BROKEN;
+	}
+	items->first = false;
+	items->at = scan.at;
+	*ret = slice;
+	return JSON_FOUND;
+}
+
+enum json_find
+json_text_at(struct span text, struct span pointer, struct buffer *out)
+{
+	struct json_slice slice = { 0 };
+	enum json_find found = json_pointer_find(text, pointer, &slice);
+	if (found != JSON_FOUND) {
+		return found;
+	}
+	if (slice.kind != JSON_STRING && slice.kind != JSON_NUMBER) {
+		return JSON_ABSENT;
+	}
+	return json_slice_text(slice, out) ? JSON_FOUND : JSON_BROKEN;
+}
+
 bool
 json_pointer_valid(struct span pointer)
 {

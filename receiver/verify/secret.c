@@ -11,6 +11,7 @@ decode(enum scheme_key kind, struct span text, unsigned char *key, size_t room, 
 {
 	switch (kind) {
 	case SCHEME_KEY_RAW:
+	case SCHEME_KEY_BASIC:
 		if (text.size > room) {
 			return false;
 		}
@@ -35,6 +36,7 @@ secrets_add(struct secrets *secrets, enum scheme_key kind, struct span text, int
 		[SCHEME_KEY_RAW] = "at most 4096 bytes",
 		[SCHEME_KEY_BASE64_AFTER_WHSEC] = "base64, behind an optional whsec_",
 		[SCHEME_KEY_HEX] = "hexadecimal",
+		[SCHEME_KEY_BASIC] = "user:password",
 	};
 	static atomic_uint_fast64_t serial = 1;
 	if (secrets->count == SECRETS_MOST) {

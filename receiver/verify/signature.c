@@ -1,24 +1,22 @@
 #include "receiver/verify/signature.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include "receiver/base/clock.h"
 #include "receiver/base/encoding.h"
+#include "receiver/verify/form.h"
+#include "receiver/verify/items.h"
 #include "receiver/verify/json_pointer.h"
-
-#define KEPT_CONTEXTS \
-	64 /* keyed contexts that a thread keeps; re-keying costs more than the hash of a small body */
-
-static _Thread_local struct {
-	uint64_t serial;
-	EVP_MAC_CTX *context;
-} kept[KEPT_CONTEXTS];
-
-static _Thread_local EVP_MAC *mac; /* EVP_MAC_fetch() is dear: once a thread */
+#include "receiver/verify/jwt.h"
+#include "receiver/verify/key_url.h"
+#include "receiver/verify/mac.h"
+#include "receiver/verify/sns.h"
+#include "receiver/verify/template.h"
 
 static const char *const words[] = {
 	[VERDICT_GOOD] = "good",
@@ -28,6 +26,7 @@ static const char *const words[] = {
 	[VERDICT_SIGNATURE_MISMATCH] = "signature_mismatch",
 	[VERDICT_TIMESTAMP_TOO_OLD] = "timestamp_too_old",
 	[VERDICT_TIMESTAMP_IN_FUTURE] = "timestamp_in_future",
+	[VERDICT_KEY_UNAVAILABLE] = "key_unavailable",
 };
 static_assert(COUNT(words) == VERDICTS, "a verdict without a word");
 
@@ -37,81 +36,61 @@ verdict_word(enum verdict verdict)
 	return words[verdict];
 }
 
-static EVP_MAC_CTX *
-new_context(const struct scheme *scheme, const struct secret *secret)
-{
-	if (mac == NULL) {
-		mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	}
-	char sha256[] = "SHA256";
-	char sha1[] = "SHA1";
-	OSSL_PARAM parameters[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST,
-		                                 scheme->algorithm == SCHEME_SHA1 ? sha1 : sha256,
-		                                 0),
-		OSSL_PARAM_construct_end(),
-	};
-	EVP_MAC_CTX *context = EVP_MAC_CTX_new(mac);
-	ALWAYS(context != NULL && EVP_MAC_init(context, secret->key, secret->size, parameters) == 1,
-	       "hmac-init");
-	return context;
-}
-
-/* A keyed context at its beginning. */
-static EVP_MAC_CTX *
-kept_context(const struct scheme *scheme, const struct secret *secret)
-{
-	size_t slot = secret->serial % KEPT_CONTEXTS;
-	if (kept[slot].serial == secret->serial) {
-		ALWAYS(EVP_MAC_init(kept[slot].context, NULL, 0, NULL) == 1, "hmac-again");
-		return kept[slot].context;
-	}
-	EVP_MAC_CTX_free(kept[slot].context);
-	kept[slot].context = new_context(scheme, secret);
-	kept[slot].serial = secret->serial;
-	return kept[slot].context;
-}
-
-void
-signature_thread_finish(void)
-{
-	for (size_t i = 0; i < KEPT_CONTEXTS; i++) {
-		EVP_MAC_CTX_free(kept[i].context);
-		kept[i].context = NULL;
-		kept[i].serial = 0;
-	}
-	EVP_MAC_free(mac);
-	mac = NULL;
-}
-
-static void
-hash(EVP_MAC_CTX *context, struct span text)
-{
-	if (text.size > 0) {
-		ALWAYS(EVP_MAC_update(context, (const unsigned char *)text.data, text.size) == 1,
-		       "hmac-update");
-	}
-}
-
-static size_t
-digest_bytes(const struct scheme *scheme)
-{
-	return scheme->algorithm == SCHEME_SHA1 ? 20 : 32;
-}
-
 static bool
-decode_signature(struct verification *v, struct span text)
+is_mac(const struct scheme *scheme)
 {
-	unsigned char bytes[SIGNATURE_MOST_BYTES];
-	size_t size;
+	return scheme->algorithm == SCHEME_SHA256 || scheme->algorithm == SCHEME_SHA1;
+}
+
+/* --- signatures as they come --- */
+
+/* The bytes that a signature must have; 0: their number varies. */
+static size_t
+signature_size(const struct scheme *scheme)
+{
+	switch (scheme->algorithm) {
+	case SCHEME_SHA256:
+	case SCHEME_SHA1:
+	case SCHEME_ITEMS: return mac_size(scheme->algorithm);
+	case SCHEME_ED25519: return 64;
+	case SCHEME_ECDSA_P256_SHA256:
+	case SCHEME_RSA_SHA256:
+	case SCHEME_TOKEN:
+	case SCHEME_SNS:
+	case SCHEME_JWT: break;
+	}
+	return 0;
+}
+
+bool
+verification_take(struct verification *v, struct span text)
+{
+	size_t used = 0;
+	if (v->signature_count > 0) {
+		used = (size_t)v->parts[v->signature_count - 1].at +
+		       v->parts[v->signature_count - 1].size;
+	}
+	size_t size = 0;
+	size_t wanted = signature_size(v->scheme);
+	unsigned char *room = v->signatures + used;
 	bool decoded = v->scheme->encoding == SCHEME_HEX
-	                       ? hex_decode(text, bytes, sizeof(bytes), &size)
-	                       : base64_decode(text, bytes, sizeof(bytes), &size);
-	if (!decoded || size != digest_bytes(v->scheme)) {
+	                       ? hex_decode(text, room, sizeof(v->signatures) - used, &size)
+	                       : base64_decode(text, room, sizeof(v->signatures) - used, &size);
+	if (!decoded || size == 0 || (wanted != 0 && size != wanted) ||
+	    v->signature_count == SIGNATURES_MOST) {
 		return false;
 	}
-	memcpy(v->signatures[v->signature_count++], bytes, size);
+	v->parts[v->signature_count].at = (unsigned short)used;
+	v->parts[v->signature_count].size = (unsigned short)size;
+	v->signature_count++;
 	return true;
+}
+
+struct span
+verification_signature(const struct verification *v, size_t index)
+{
+	return (struct span){ (const char *)v->signatures + v->parts[index].at,
+		              v->parts[index].size };
 }
 
 /* One element of the header: a signature, the time, or nothing of ours. */
@@ -134,7 +113,7 @@ take_element(struct verification *v, struct span element)
 	if (v->signature_count == SIGNATURES_MOST) {
 		return false;
 	}
-	(void)decode_signature(v, span_after(element, prefix.size));
+	(void)verification_take(v, span_after(element, prefix.size));
 	return true;
 }
 
@@ -159,12 +138,38 @@ take_elements(struct verification *v, struct span value)
 	}
 }
 
+/* Every header whose name begins so. */
 static enum verdict
-read_header(struct verification *v)
+read_header_family(struct verification *v, struct span beginning)
 {
+	const struct fields *fields = &v->request->fields;
+	bool any = false;
+	for (size_t i = 0; i < fields->count; i++) {
+		struct span name = fields->items[i].name;
+		struct span value = span_trim(fields->items[i].value);
+		if (name.size < beginning.size || value.size == 0 ||
+		    !span_equal_nocase((struct span){ name.data, beginning.size }, beginning)) {
+			continue;
+		}
+		any = true;
+		if (!take_elements(v, value)) {
+			return VERDICT_SIGNATURE_MALFORMED;
+		}
+	}
+	return !any                      ? VERDICT_SIGNATURE_MISSING
+	       : v->signature_count == 0 ? VERDICT_SIGNATURE_MALFORMED
+	                                 : VERDICT_GOOD;
+}
+
+static enum verdict
+read_signature_header(struct verification *v)
+{
+	struct span name = span_of(v->scheme->signature_header);
+	if (name.size > 0 && name.data[name.size - 1] == '*') {
+		return read_header_family(v, (struct span){ name.data, name.size - 1 });
+	}
 	struct span value = { 0 };
-	size_t found =
-		fields_find(v->request->fields, span_of(v->scheme->signature_header), &value);
+	size_t found = request_field(v->request, v->scheme, v->scheme->signature_header, &value);
 	if (found == 0 || (found == 1 && span_trim(value).size == 0)) {
 		return VERDICT_SIGNATURE_MISSING;
 	}
@@ -173,6 +178,24 @@ read_header(struct verification *v)
 	}
 	return VERDICT_GOOD;
 }
+
+static enum verdict
+read_signature_json(struct verification *v, struct span body)
+{
+	struct buffer text;
+	buffer_init(&text, 4096);
+	enum verdict verdict = VERDICT_GOOD;
+	enum json_find found = json_text_at(body, span_of(v->scheme->signature_json), &text);
+	if (found != JSON_FOUND || text.size == 0) {
+		verdict = VERDICT_SIGNATURE_MISSING;
+	} else if (!take_elements(v, buffer_view(&text)) || v->signature_count == 0) {
+		verdict = VERDICT_SIGNATURE_MALFORMED;
+	}
+	buffer_finish(&text);
+	return verdict;
+}
+
+/* --- time --- */
 
 bool
 timestamp_parse(enum scheme_unit unit, struct span text, int64_t *wall_ns)
@@ -199,6 +222,20 @@ timestamp_parse(enum scheme_unit unit, struct span text, int64_t *wall_ns)
 	return false;
 }
 
+void
+timestamp_write(enum scheme_unit unit, int64_t wall_ns, struct buffer *out)
+{
+	char text[CLOCK_TEXT_BYTES];
+	switch (unit) {
+	case SCHEME_SECONDS: buffer_format(out, "%" PRId64, wall_ns / NS_PER_S); return;
+	case SCHEME_MILLISECONDS: buffer_format(out, "%" PRId64, wall_ns / NS_PER_MS); return;
+	case SCHEME_RFC3339:
+		clock_text(wall_ns, text);
+		buffer_text(out, text);
+		return;
+	}
+}
+
 /* The time's text, where the head has it. */
 static enum verdict
 read_head_timestamp(struct verification *v)
@@ -206,7 +243,7 @@ read_head_timestamp(struct verification *v)
 	const struct scheme_value *from = &v->scheme->timestamp;
 	if (from->from == SCHEME_FROM_HEADER) {
 		struct span value = { 0 };
-		if (fields_find(v->request->fields, span_of(from->name), &value) != 1) {
+		if (request_field(v->request, v->scheme, from->name, &value) != 1) {
 			return VERDICT_TIMESTAMP_MISSING;
 		}
 		v->timestamp = value;
@@ -217,124 +254,6 @@ read_head_timestamp(struct verification *v)
 		return VERDICT_TIMESTAMP_MISSING;
 	}
 	return VERDICT_GOOD;
-}
-
-static struct span
-id_header(const struct scheme *scheme, struct fields fields)
-{
-	struct span value = { 0 };
-	if (scheme->id.from == SCHEME_FROM_HEADER) {
-		(void)fields_find(fields, span_of(scheme->id.name), &value);
-	}
-	return value;
-}
-
-/* The text of a piece of the template; the body is not among them. */
-static struct span
-token_text(const struct verify_request *request, enum scheme_token token, struct span literal,
-           struct span timestamp, struct span id)
-{
-	switch (token) {
-	case SCHEME_LITERAL: return literal;
-	case SCHEME_TIMESTAMP: return timestamp;
-	case SCHEME_ID: return id;
-	case SCHEME_METHOD: return request->method;
-	case SCHEME_PATH: return request->path;
-	case SCHEME_URL: return request->url;
-	case SCHEME_BODY: break;
-	}
-	return (struct span){ 0 };
-}
-
-/* Hashes the template up to {body}, or to its end. True when {body} was met. */
-static bool
-hash_until_body(struct verification *v, struct span *text)
-{
-	struct span id = id_header(v->scheme, v->request->fields);
-	enum scheme_token token;
-	struct span literal = { 0 };
-	while (scheme_next_token(text, &token, &literal)) {
-		if (token == SCHEME_BODY) {
-			return true;
-		}
-		struct span piece = token_text(v->request, token, literal, v->timestamp, id);
-		for (size_t i = 0; i < v->secrets->count; i++) {
-			if (v->contexts[i] != NULL) {
-				hash(v->contexts[i], piece);
-			}
-		}
-	}
-	return false;
-}
-
-enum verdict
-verification_head(struct verification *v, const struct scheme *scheme,
-                  const struct secrets *secrets, const struct verify_request *request,
-                  int64_t now_ns)
-{
-	v->scheme = scheme;
-	v->secrets = secrets;
-	v->request = request;
-	v->now_ns = now_ns;
-	v->signature_count = 0;
-	v->timestamp = (struct span){ 0 };
-	v->age_ns = 0;
-	v->matched = -1;
-	v->deferred = scheme->timestamp.from == SCHEME_FROM_JSON &&
-	              scheme_signs(scheme, SCHEME_TIMESTAMP);
-	v->rest = (struct span){ 0 };
-	v->owned = false;
-	memset(v->contexts, 0, sizeof(v->contexts));
-	enum verdict verdict = read_header(v);
-	return verdict == VERDICT_GOOD ? read_head_timestamp(v) : verdict;
-}
-
-void
-verification_secrets(struct verification *v, bool streaming)
-{
-	v->owned = streaming;
-	for (size_t i = 0; i < v->secrets->count; i++) {
-		const struct secret *secret = &v->secrets->items[i];
-		if (secret_live(secret, v->now_ns)) {
-			v->contexts[i] = streaming ? new_context(v->scheme, secret)
-			                           : kept_context(v->scheme, secret);
-		}
-	}
-	if (!v->deferred) {
-		v->rest = span_of(v->scheme->signed_text);
-		(void)hash_until_body(v, &v->rest);
-	}
-}
-
-enum verdict
-verification_begin(struct verification *v, const struct scheme *scheme,
-                   const struct secrets *secrets, const struct verify_request *request,
-                   int64_t now_ns, bool streaming)
-{
-	enum verdict verdict = verification_head(v, scheme, secrets, request, now_ns);
-	if (verdict == VERDICT_GOOD) {
-		verification_secrets(v, streaming);
-	}
-	return verdict;
-}
-
-void
-verification_feed(struct verification *v, struct span piece)
-{
-	for (size_t i = 0; i < v->secrets->count && !v->deferred; i++) {
-		if (v->contexts[i] != NULL) {
-			hash(v->contexts[i], piece);
-		}
-	}
-}
-
-/* The pieces behind the body; a template may name the body again. */
-static void
-hash_rest(struct verification *v, struct span body)
-{
-	while (hash_until_body(v, &v->rest)) {
-		verification_feed(v, body);
-	}
 }
 
 static bool
@@ -352,19 +271,275 @@ read_json_timestamp(struct verification *v, struct span body)
 	return timestamp_parse(v->scheme->unit, v->timestamp, &ignored);
 }
 
+enum verdict
+verification_age(struct verification *v, int64_t then_ns, int64_t unit_ns)
+{
+	int64_t now = v->now_ns / unit_ns * unit_ns; /* fractions of the unit say nothing */
+	v->age_ns = now - then_ns;
+	if (v->age_ns > v->scheme->tolerance_ns) {
+		return VERDICT_TIMESTAMP_TOO_OLD;
+	}
+	return -v->age_ns > v->scheme->tolerance_ns ? VERDICT_TIMESTAMP_IN_FUTURE : VERDICT_GOOD;
+}
+
+static enum verdict
+judge_age(struct verification *v)
+{
+	int64_t then;
+	if (v->timestamp.data == NULL ||
+	    !scheme_time_signed(v->scheme) || /* a time that nobody signed says nothing */
+	    !timestamp_parse(v->scheme->unit, v->timestamp, &then)) {
+		return VERDICT_GOOD;
+	}
+	return verification_age(v, then,
+	                        v->scheme->unit == SCHEME_SECONDS        ? NS_PER_S
+	                        : v->scheme->unit == SCHEME_MILLISECONDS ? NS_PER_MS
+	                                                                 : 1);
+}
+
+/* --- tokens: the head carries the secret itself --- */
+
+static bool
+token_equals(const struct scheme *scheme, const struct secret *secret, struct span token)
+{
+	unsigned char wanted[EVP_MAX_MD_SIZE];
+	unsigned char given[EVP_MAX_MD_SIZE];
+	struct buffer text;
+	struct span key = { (const char *)secret->key, secret->size };
+	buffer_init(&text, SECRET_MOST_BYTES * 2);
+	if (scheme->key == SCHEME_KEY_BASIC) {
+		base64_encode(&text, secret->key, secret->size);
+		key = buffer_view(&text);
+	}
+	/* Hashes of equal length, so that not even the length of the secret shows in the time. */
+	bool made = EVP_Digest(key.data, key.size, wanted, NULL, EVP_sha256(), NULL) == 1 &&
+	            EVP_Digest(token.data, token.size, given, NULL, EVP_sha256(), NULL) == 1;
+	ALWAYS(made, "token-digest");
+	bool same = CRYPTO_memcmp(wanted, given, 32) == 0;
+	memory_wipe(text.data, text.size);
+	buffer_finish(&text);
+	return same;
+}
+
+static enum verdict
+judge_token(struct verification *v)
+{
+	const struct scheme *scheme = v->scheme;
+	struct span value = { 0 };
+	struct buffer query;
+	size_t found = request_field(v->request, scheme, scheme->signature_header, &value);
+	value = span_trim(value);
+	buffer_init(&query, SECRET_MOST_BYTES * 2);
+	enum verdict verdict = VERDICT_SIGNATURE_MISMATCH;
+	struct span prefix = span_of(scheme->prefix);
+	if ((found == 0 || value.size == 0) && scheme->token_query != NULL &&
+	    form_find(v->request->query, span_of(scheme->token_query), &query) && query.size > 0) {
+		value = buffer_view(&query);
+		prefix = (struct span){ 0 };
+	} else if (found == 0 || (found == 1 && value.size == 0)) {
+		verdict = VERDICT_SIGNATURE_MISSING;
+	} else if (found > 1 || value.size < prefix.size ||
+	           !span_equal_nocase((struct span){ value.data, prefix.size }, prefix)) {
+		verdict = VERDICT_SIGNATURE_MALFORMED;
+	}
+	if (verdict == VERDICT_SIGNATURE_MISMATCH) {
+		struct span token = span_trim(span_after(value, prefix.size));
+		for (size_t i = 0; i < v->keys->secrets->count; i++) {
+			const struct secret *secret = &v->keys->secrets->items[i];
+			if (secret_live(secret, v->now_ns) && token_equals(scheme, secret, token) &&
+			    v->matched < 0) {
+				v->matched = (int)i;
+			}
+		}
+		verdict = v->matched < 0 ? VERDICT_SIGNATURE_MISMATCH : VERDICT_GOOD;
+	}
+	buffer_finish(&query);
+	return verdict;
+}
+
+/* --- the head --- */
+
+static bool
+needs_whole_body(const struct scheme *scheme)
+{
+	return !is_mac(scheme) || scheme->signature_json != NULL || scheme->url_port ||
+	       !template_streams(scheme) ||
+	       (scheme->timestamp.from == SCHEME_FROM_JSON &&
+	        scheme_signs(scheme, SCHEME_TIMESTAMP));
+}
+
+/* The certificate's URL where the head has it; one that is not allowed is never fetched. */
+static enum verdict
+judge_certificate_header(struct verification *v)
+{
+	struct span url = { 0 };
+	if (v->scheme->certificate_header == NULL) {
+		return VERDICT_GOOD;
+	}
+	if (fields_find(v->request->fields, span_of(v->scheme->certificate_header), &url) != 1 ||
+	    url.size >= KEY_NAME_MOST_BYTES ||
+	    !key_url_allowed(url, v->scheme->certificate_hosts, v->scheme->certificate_ending)) {
+		return VERDICT_SIGNATURE_MALFORMED;
+	}
+	return VERDICT_GOOD;
+}
+
+static enum verdict
+judge_body_hash_query(const struct verification *v)
+{
+	const char *name = v->scheme->body_hash_query;
+	struct buffer ignored;
+	buffer_init(&ignored, 4096);
+	bool there = name == NULL || form_find(v->request->query, span_of(name), &ignored);
+	buffer_finish(&ignored);
+	return there ? VERDICT_GOOD : VERDICT_SIGNATURE_MALFORMED;
+}
+
+enum verdict
+verification_head(struct verification *v, const struct scheme *scheme,
+                  const struct verify_keys *keys, const struct verify_request *request,
+                  int64_t now_ns)
+{
+	v->scheme = scheme;
+	v->keys = keys;
+	v->request = request;
+	v->now_ns = now_ns;
+	v->signature_count = 0;
+	v->timestamp = (struct span){ 0 };
+	v->age_ns = 0;
+	v->matched = -1;
+	v->deferred = needs_whole_body(scheme);
+	v->rest = (struct span){ 0 };
+	v->owned = false;
+	v->takes_body = false;
+	v->wanted_key[0] = '\0';
+	memset(v->contexts, 0, sizeof(v->contexts));
+	switch (scheme->algorithm) {
+	case SCHEME_TOKEN: return judge_token(v);
+	case SCHEME_JWT: return jwt_head(v);
+	case SCHEME_ITEMS:
+	case SCHEME_SNS: return VERDICT_GOOD;
+	case SCHEME_SHA256:
+	case SCHEME_SHA1:
+	case SCHEME_ED25519:
+	case SCHEME_ECDSA_P256_SHA256:
+	case SCHEME_RSA_SHA256: break;
+	}
+	enum verdict verdict =
+		scheme->signature_json != NULL ? VERDICT_GOOD : read_signature_header(v);
+	if (verdict == VERDICT_GOOD && !template_list_holds(scheme, request)) {
+		verdict = VERDICT_SIGNATURE_MALFORMED;
+	}
+	verdict = verdict == VERDICT_GOOD ? judge_certificate_header(v) : verdict;
+	verdict = verdict == VERDICT_GOOD ? judge_body_hash_query(v) : verdict;
+	return verdict == VERDICT_GOOD ? read_head_timestamp(v) : verdict;
+}
+
+/* --- hashing a template as its body comes --- */
+
+static struct template_values
+values_of(const struct verification *v, struct span body)
+{
+	struct template_values values = { .scheme = v->scheme,
+		                          .request = v->request,
+		                          .url = v->request->url,
+		                          .timestamp = v->timestamp,
+		                          .body = body };
+	if (v->scheme->id.from == SCHEME_FROM_HEADER) {
+		(void)request_field(v->request, v->scheme, v->scheme->id.name, &values.id);
+	}
+	return values;
+}
+
+static void
+update_all(struct verification *v, struct span piece)
+{
+	for (size_t i = 0; i < v->keys->secrets->count; i++) {
+		if (v->contexts[i] != NULL) {
+			mac_update(v->contexts[i], piece);
+		}
+	}
+}
+
+/* Hashes the template up to {body}, or to its end. True when {body} was met. */
+static bool
+hash_until_body(struct verification *v)
+{
+	struct template_values values = values_of(v, (struct span){ 0 });
+	struct scheme_piece piece;
+	struct buffer room;
+	bool body = false;
+	buffer_init(&room, 1024 * 1024);
+	while (!body && scheme_next_piece(&v->rest, &piece)) {
+		struct span text = { 0 };
+		body = piece.token == SCHEME_BODY;
+		if (!body && template_text(&values, &piece, &room, &text)) {
+			update_all(v, text);
+		}
+	}
+	buffer_finish(&room);
+	return body;
+}
+
+bool
+verification_streams(const struct verification *v)
+{
+	return is_mac(v->scheme) && !v->deferred;
+}
+
+void
+verification_secrets(struct verification *v, bool streaming)
+{
+	if (!is_mac(v->scheme)) {
+		return;
+	}
+	v->owned = streaming && verification_streams(v);
+	for (size_t i = 0; i < v->keys->secrets->count; i++) {
+		const struct secret *secret = &v->keys->secrets->items[i];
+		if (secret_live(secret, v->now_ns)) {
+			v->contexts[i] = v->owned ? mac_new(v->scheme->algorithm, secret)
+			                          : mac_kept(v->scheme->algorithm, secret);
+		}
+	}
+	if (!v->deferred) {
+		v->rest = span_of(v->scheme->signed_text);
+		v->takes_body = hash_until_body(v);
+	}
+}
+
+enum verdict
+verification_begin(struct verification *v, const struct scheme *scheme,
+                   const struct verify_keys *keys, const struct verify_request *request,
+                   int64_t now_ns, bool streaming)
+{
+	enum verdict verdict = verification_head(v, scheme, keys, request, now_ns);
+	if (verdict == VERDICT_GOOD) {
+		verification_secrets(v, streaming);
+	}
+	return verdict;
+}
+
+void
+verification_feed(struct verification *v, struct span piece)
+{
+	if (verification_streams(v) && v->takes_body) {
+		update_all(v, piece);
+	}
+}
+
 static void
 compare(struct verification *v)
 {
-	for (size_t i = 0; i < v->secrets->count; i++) {
+	size_t size = mac_size(v->scheme->algorithm);
+	for (size_t i = 0; i < v->keys->secrets->count; i++) {
 		if (v->contexts[i] == NULL) {
 			continue;
 		}
-		unsigned char made[EVP_MAX_MD_SIZE];
-		size_t size = 0;
-		ALWAYS(EVP_MAC_final(v->contexts[i], made, &size, sizeof(made)) == 1, "hmac-final");
+		unsigned char made[MAC_MOST_BYTES];
+		mac_finish(v->contexts[i], made);
 		int same = 0;
 		for (size_t j = 0; j < v->signature_count; j++) {
-			same |= CRYPTO_memcmp(made, v->signatures[j], digest_bytes(v->scheme)) == 0;
+			same |= CRYPTO_memcmp(made, verification_signature(v, j).data, size) == 0;
 		}
 		if (same != 0 && v->matched < 0) {
 			v->matched = (int)i;
@@ -373,77 +548,190 @@ compare(struct verification *v)
 	}
 }
 
-/* Exactly `tolerance` old is good; times are compared in their own unit, so that fractions of it say nothing. */
-static enum verdict
-judge_age(struct verification *v)
+/* The whole template with this URL; the contexts are begun anew. */
+static void
+hash_whole(struct verification *v, struct span body, struct span url)
 {
-	int64_t then;
-	bool is_signed = v->scheme->timestamp.from == SCHEME_FROM_JSON
-	                         ? scheme_signs(v->scheme, SCHEME_BODY)
-	                         : false;
-	is_signed = is_signed || scheme_signs(v->scheme, SCHEME_TIMESTAMP);
-	if (!is_signed || v->timestamp.data == NULL || /* a time that nobody signed says nothing */
-	    !timestamp_parse(v->scheme->unit, v->timestamp, &then)) {
-		return VERDICT_GOOD;
+	struct template_values values = values_of(v, body);
+	struct buffer text;
+	values.url = url;
+	buffer_init(&text, body.size * 2 + 1024 * 1024);
+	if (template_write(&values, &text)) {
+		for (size_t i = 0; i < v->keys->secrets->count; i++) {
+			if (v->contexts[i] != NULL) {
+				v->contexts[i] =
+					mac_kept(v->scheme->algorithm, &v->keys->secrets->items[i]);
+				mac_update(v->contexts[i], buffer_view(&text));
+			}
+		}
+		compare(v);
 	}
-	int64_t unit = v->scheme->unit == SCHEME_SECONDS        ? NS_PER_S
-	               : v->scheme->unit == SCHEME_MILLISECONDS ? NS_PER_MS
-	                                                        : 1;
-	int64_t now = v->now_ns / unit * unit;
-	v->age_ns = now - then;
-	if (v->age_ns > v->scheme->tolerance_ns) {
-		return VERDICT_TIMESTAMP_TOO_OLD;
+	buffer_finish(&text);
+}
+
+static void
+judge_deferred_mac(struct verification *v, struct span body)
+{
+	struct buffer other;
+	buffer_init(&other, 65536);
+	hash_whole(v, body, v->request->url);
+	if (v->matched < 0 && v->scheme->url_port && template_other_port(v->request->url, &other)) {
+		hash_whole(v, body, buffer_view(&other));
 	}
-	return -v->age_ns > v->scheme->tolerance_ns ? VERDICT_TIMESTAMP_IN_FUTURE : VERDICT_GOOD;
+	buffer_finish(&other);
+}
+
+/* The body's hash in the query, which the URL's signature covers. */
+static bool
+body_hash_fits(const struct verification *v, struct span body)
+{
+	unsigned char given[32];
+	unsigned char made[EVP_MAX_MD_SIZE];
+	size_t size = 0;
+	struct buffer text;
+	buffer_init(&text, 4096);
+	bool same = form_find(v->request->query, span_of(v->scheme->body_hash_query), &text) &&
+	            hex_decode(buffer_view(&text), given, sizeof(given), &size) &&
+	            size == sizeof(given) &&
+	            EVP_Digest(body.data, body.size, made, NULL, EVP_sha256(), NULL) == 1 &&
+	            CRYPTO_memcmp(made, given, sizeof(given)) == 0;
+	buffer_finish(&text);
+	return same;
+}
+
+/* --- public keys --- */
+
+enum key_found
+verification_keys(struct verification *v, struct span name, struct key_candidates *ret)
+{
+	const struct public_keys *known = v->keys->public_keys;
+	ret->count = 0;
+	ret->owned = false;
+	for (size_t i = 0; known != NULL && i < known->count; i++) {
+		const struct public_key *key = &known->items[i];
+		if (public_key_live(key, v->now_ns) &&
+		    (key->name == NULL || name.size == 0 || span_equal(span_of(key->name), name))) {
+			ret->index[ret->count] = (int)i;
+			ret->keys[ret->count++] = key->key;
+		}
+	}
+	if (known != NULL && known->count > 0) {
+		return ret->count > 0 ? KEY_FOUND : KEY_ABSENT;
+	}
+	(void)snprintf(v->wanted_key, sizeof(v->wanted_key), "%.*s", SPAN_ARG(name));
+	if (v->keys->ring == NULL || name.size >= sizeof(v->wanted_key)) {
+		return KEY_UNAVAILABLE;
+	}
+	enum key_found found = v->keys->ring->find(v->keys->ring->context, name, &ret->keys[0]);
+	ret->count = found == KEY_FOUND ? 1 : 0;
+	ret->index[0] = 0;
+	ret->owned = true;
+	return found;
+}
+
+void
+key_candidates_finish(struct key_candidates *candidates)
+{
+	for (size_t i = 0; candidates->owned && i < candidates->count; i++) {
+		EVP_PKEY_free(candidates->keys[i]);
+	}
+	candidates->count = 0;
+}
+
+static enum verdict
+judge_public_key(struct verification *v, struct span body)
+{
+	struct key_candidates candidates;
+	struct span name = { 0 };
+	if (v->scheme->certificate_header != NULL) {
+		(void)fields_find(v->request->fields, span_of(v->scheme->certificate_header),
+		                  &name);
+	}
+	enum key_found found = verification_keys(v, name, &candidates);
+	if (found != KEY_FOUND) {
+		return found == KEY_ABSENT ? VERDICT_SIGNATURE_MISMATCH : VERDICT_KEY_UNAVAILABLE;
+	}
+	struct template_values values = values_of(v, body);
+	struct buffer message;
+	buffer_init(&message, body.size * 2 + 1024 * 1024);
+	bool made = template_write(&values, &message);
+	for (size_t i = 0; made && i < candidates.count && v->matched < 0; i++) {
+		for (size_t j = 0; j < v->signature_count; j++) {
+			if (public_key_verifies(candidates.keys[i], v->scheme->algorithm,
+			                        verification_signature(v, j),
+			                        buffer_view(&message))) {
+				v->matched = candidates.index[i];
+			}
+		}
+	}
+	buffer_finish(&message);
+	key_candidates_finish(&candidates);
+	return v->matched < 0 ? VERDICT_SIGNATURE_MISMATCH : judge_age(v);
+}
+
+/* --- the end --- */
+
+static enum verdict
+judge_mac(struct verification *v, struct span body)
+{
+	if (v->deferred) {
+		judge_deferred_mac(v, body);
+	} else {
+		while (hash_until_body(v)) { /* a template may name the body again */
+			update_all(v, body);
+		}
+		compare(v);
+	}
+	if (v->matched >= 0 && v->scheme->body_hash_query != NULL && !body_hash_fits(v, body)) {
+		v->matched = -1;
+	}
+	return v->matched < 0 ? VERDICT_SIGNATURE_MISMATCH : judge_age(v);
 }
 
 enum verdict
 verification_end(struct verification *v, struct span body)
 {
+	switch (v->scheme->algorithm) {
+	case SCHEME_TOKEN: return VERDICT_GOOD; /* its head was */
+	case SCHEME_ITEMS: return items_judge(v, body);
+	case SCHEME_SNS: return sns_judge(v, body);
+	case SCHEME_JWT: return jwt_judge(v, body);
+	case SCHEME_SHA256:
+	case SCHEME_SHA1:
+	case SCHEME_ED25519:
+	case SCHEME_ECDSA_P256_SHA256:
+	case SCHEME_RSA_SHA256: break;
+	}
+	if (v->scheme->signature_json != NULL) {
+		enum verdict verdict = read_signature_json(v, body);
+		if (verdict != VERDICT_GOOD) {
+			return verdict;
+		}
+	}
 	if (v->scheme->timestamp.from == SCHEME_FROM_JSON && !read_json_timestamp(v, body)) {
 		return VERDICT_TIMESTAMP_MISSING;
 	}
-	if (v->deferred) {
-		v->deferred = false;
-		v->rest = span_of(v->scheme->signed_text);
-		if (hash_until_body(v, &v->rest)) {
-			verification_feed(v, body);
-		}
-	}
-	hash_rest(v, body);
-	compare(v);
-	return v->matched < 0 ? VERDICT_SIGNATURE_MISMATCH : judge_age(v);
+	return is_mac(v->scheme) ? judge_mac(v, body) : judge_public_key(v, body);
 }
 
 void
 verification_drop(struct verification *v)
 {
 	for (size_t i = 0; v->owned && i < COUNT(v->contexts); i++) {
-		EVP_MAC_CTX_free(v->contexts[i]);
+		mac_free(v->contexts[i]);
 	}
 	memset(v->contexts, 0, sizeof(v->contexts));
 }
 
-void
-signature_make(const struct scheme *scheme, const struct secret *secret,
-               const struct verify_request *request, struct span timestamp, struct span id,
-               struct span body, struct buffer *out)
+enum verdict
+verification_whole(struct verification *v, const struct scheme *scheme,
+                   const struct verify_keys *keys, const struct verify_request *request,
+                   int64_t now_ns, struct span body)
 {
-	EVP_MAC_CTX *context = kept_context(scheme, secret);
-	struct span text = span_of(scheme->signed_text);
-	enum scheme_token token;
-	struct span literal = { 0 };
-	while (scheme_next_token(&text, &token, &literal)) {
-		hash(context, token == SCHEME_BODY
-		                      ? body
-		                      : token_text(request, token, literal, timestamp, id));
+	enum verdict verdict = verification_begin(v, scheme, keys, request, now_ns, false);
+	if (verdict == VERDICT_GOOD) {
+		verification_feed(v, body);
+		verdict = verification_end(v, body);
 	}
-	unsigned char made[EVP_MAX_MD_SIZE];
-	size_t size = 0;
-	ALWAYS(EVP_MAC_final(context, made, &size, sizeof(made)) == 1, "hmac-final");
-	if (scheme->encoding == SCHEME_HEX) {
-		hex_encode(out, made, size);
-	} else {
-		base64_encode(out, made, size);
-	}
+	return verdict;
 }

@@ -33,7 +33,7 @@ export function sanitizerOf(binary) {
 }
 
 // A sanitizer's runtime that is a library must come before any other one, or it refuses to start.
-function runtimeOf(binary) {
+export function runtimeOf(binary) {
   if (sanitizerOf(binary) === null) return [];
   const libraries = execFileSync('ldd', [binary], { encoding: 'utf8' });
   return [...libraries.matchAll(/=> (\S*\/lib(?:asan|tsan)\.so\S*)/g)].map((match) => match[1]);

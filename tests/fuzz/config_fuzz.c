@@ -34,10 +34,13 @@ check_good(const struct config *config)
 		const struct source *source = &config->sources[i];
 		PROPERTY(source->settings->path[0] == '/');
 		PROPERTY(config_source_by_path(config, span_of(source->settings->path)) == source);
-		PROPERTY(source->settings->secrets.count > 0);
-		PROPERTY(source->scheme.signature_header != NULL);
-		PROPERTY(scheme_signs(&source->scheme, SCHEME_BODY));
-		PROPERTY(source->scheme.id.from != SCHEME_NOWHERE);
+		const struct scheme *scheme = &source->scheme;
+		PROPERTY(source->settings->secrets.count > 0 || !scheme_has_secrets(scheme));
+		PROPERTY(scheme->signature_header != NULL || scheme->signature_json != NULL ||
+		         source->preset != NULL);
+		PROPERTY(source->preset != NULL || scheme_body_signed(scheme) ||
+		         scheme->algorithm == SCHEME_TOKEN || scheme->signature_json != NULL);
+		PROPERTY(scheme->id.from != SCHEME_NOWHERE || scheme->events.array != NULL);
 	}
 	for (size_t i = 0; i < config->handler_count; i++) {
 		const struct handler *handler = &config->handlers[i];

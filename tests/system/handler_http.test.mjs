@@ -43,14 +43,15 @@ async function listen(t, server, { scheme = 'http', host = '127.0.0.1', port = 0
 }
 
 // A destination that notes every request, whole, and then answers: `answer` is a status, or called with the response, the request and its number.
-async function destination(t, answer = 200, { pair, ...where } = {}) {
+// `http2`: it offers HTTP/2 beside HTTP/1.1.
+async function destination(t, answer = 200, { pair, http2: offers = false, ...where } = {}) {
   const requests = [];
   const note = async (request, response) => {
     const parts = [];
     request.on('error', () => {});
     response.on('error', () => {});
     for await (const part of request) parts.push(part);
-    const noted = { url: request.url, method: request.method, headers: request.headers, body: Buffer.concat(parts), wall: Date.now(), time: performance.now(), socket: request.socket };
+    const noted = { url: request.url, method: request.method, headers: request.headers, body: Buffer.concat(parts), wall: Date.now(), time: performance.now(), socket: request.socket, version: request.httpVersion, session: request.stream?.session };
     noted.key = request.headers['idempotency-key'];
     noted.attempt = Number(request.headers['hooklatch-attempt']);
     requests.push(noted);
@@ -59,7 +60,9 @@ async function destination(t, answer = 200, { pair, ...where } = {}) {
     else response.writeHead(answer).end();
   };
   const caught = (request, response) => note(request, response).catch(() => {});
-  const server = pair ? https.createServer({ cert: pair.certificate, key: pair.key }, caught) : http.createServer(caught);
+  const keys = pair && { cert: pair.certificate, key: pair.key };
+  const server = offers ? http2.createSecureServer({ ...keys, allowHTTP1: true }, caught) : pair ? https.createServer(keys, caught) : http.createServer(caught);
+  server.on('sessionError', () => {});
   const place = await listen(t, server, { scheme: pair ? 'https' : 'http', ...where });
   return Object.assign(place, { requests, of: (key) => requests.filter((request) => request.key === key) });
 }
@@ -303,6 +306,86 @@ describe('http handler: the request', { timeout: 180_000, concurrency: 3 }, () =
     const [{ attempts }] = await hook.settled('github/e1', { state: 'done' });
     assert.equal(attempts, 2);
     assert.deepEqual(requests.map((headers) => [headers['idempotency-key'], headers['hooklatch-attempt']]), [['github/e1/h', '1'], ['github/e1/h', '2']]);
+  });
+
+  // Sends many events, one at a time and at once, each of which fails once, and looks at every request.
+  async function exchanges(t, place, version) {
+    const secret = standardSecret('versions');
+    const hook = await fill(t, {
+      sources: { github },
+      handlers: { h: to(place.url, { ca: 'tls/cert.pem', secret: { file: 'destination.secret' }, concurrency: 1 }) },
+    }, { 'destination.secret': secret });
+    hook.keepSecret(secret);
+    const trace = (n) => String(n + 1).padStart(32, 'a');
+    const bodies = { empty: Buffer.alloc(0), big: Buffer.from(`{"big":"${'hooklatch '.repeat(100_000)}"}`), odd: Buffer.from([0, 255, 254, 13, 10, 0]) };
+    for (let n = 0; n < 12; n++) bodies[`n${n}`] = Buffer.from(`{"n":${n}}`);
+    const ids = Object.keys(bodies);
+    const send = async (id) => {
+      const headers = { 'Content-Type': `application/${id}`, traceparent: `00-${trace(ids.indexOf(id))}-00f067aa0ba902b7-01` };
+      assertAnswer(await hook.send('github', { id, body: bodies[id], headers }), 'accepted', id);
+    };
+    for (const id of ids.slice(0, 6)) {
+      await send(id);
+      await hook.settled(`github/${id}`, { state: 'done' });
+    }
+    await Promise.all(ids.slice(6).map(send));
+    await hook.idle();
+    assert.equal(place.requests.length, 2 * ids.length);
+    for (const [n, id] of ids.entries()) {
+      const requests = place.of(`github/${id}/h`);
+      assert.deepEqual(requests.map((request) => request.attempt), [1, 2], id);
+      for (const request of requests) {
+        assert.deepEqual([request.version, request.method, request.url], [version, 'POST', '/in?a=1'], id);
+        assert.ok(request.body.equals(bodies[id]), `the body of ${id}`);
+        assert.equal(request.headers['content-type'], `application/${id}`);
+        assert.equal(request.headers['content-length'], String(bodies[id].length), id);
+        assert.equal(request.headers['hooklatch-sequence'], String((await hook.event(`github/${id}`)).seq), id);
+        assert.equal(request.headers.traceparent.split('-')[1], trace(n), id);
+        assert.equal(request.headers['webhook-id'], `github/${id}/h`);
+        assert.match(request.headers['webhook-signature'], /^v1,/, id);
+        if (id !== 'empty' && id !== 'odd') new Webhook(secret).verify(request.body, request.headers); // it reads JSON alone
+        for (const name of ['x-hub-signature-256', 'expect', 'transfer-encoding', 'upgrade', 'http2-settings']) assert.equal(request.headers[name], undefined, `${name} of ${id}`);
+      }
+    }
+    return hook;
+  }
+  const onceBusy = (response, { attempt }) => response.writeHead(attempt === 1 ? 503 : 200).end('thanks');
+
+  it('speaks HTTP/2 where it is offered beside HTTP/1.1, with all that a request has', async (t) => {
+    const place = await destination(t, onceBusy, { pair: await sharedCertificate(), http2: true });
+    await exchanges(t, place, '2.0');
+  });
+
+  it('speaks HTTP/1.1 over TLS where nothing else is offered', async (t) => {
+    const place = await destination(t, onceBusy, { pair: await sharedCertificate() });
+    await exchanges(t, place, '1.1');
+  });
+
+  it('goes over one connection of HTTP/2 from event to event', async (t) => {
+    const place = await destination(t, 200, { pair: await sharedCertificate(), http2: true });
+    const hook = await serve(t, { sources: { github }, handlers: { h: to(place.url, { ca: 'tls/cert.pem' }) } });
+    for (let n = 0; n < 20; n++) {
+      await hook.send('github', { id: `n${n}` });
+      await hook.settled(`github/n${n}`, { state: 'done' });
+    }
+    assert.deepEqual(place.requests.map((request) => request.version), Array.from({ length: 20 }, () => '2.0'));
+    // each worker has a connection of its own, and at most four idle ones are kept
+    assert.ok(place.connections <= 5, `20 deliveries took ${place.connections} connections`);
+    assert.ok(place.requests.filter((request) => request.session === place.requests[0].session).length > 1, 'no connection was used again');
+  });
+
+  it('takes another connection when the one of HTTP/2 was closed meanwhile', async (t) => {
+    const place = await destination(t, 200, { pair: await sharedCertificate(), http2: true });
+    const hook = await serve(t, { sources: { github }, handlers: { h: to(place.url, { ca: 'tls/cert.pem' }) } });
+    for (let n = 0; n < 5; n++) {
+      await hook.send('github', { id: `n${n}` });
+      const [{ attempts }] = await hook.settled(`github/n${n}`, { state: 'done' });
+      assert.equal(attempts, 1);
+      place.requests.at(-1).session.destroy();
+      await until('the connection to be closed', () => place.open.size === 0);
+    }
+    assert.deepEqual(place.requests.map((request) => request.version), Array.from({ length: 5 }, () => '2.0'));
+    assert.equal(place.connections, 5);
   });
 });
 

@@ -526,7 +526,7 @@ export function understood(response, method = 'POST') {
 }
 
 // The statuses of PRODUCT.md section 4.
-const STATUS = {
+export const STATUS = {
   accepted: 200, duplicate: 200, revived: 200, challenge: 200, ignored: 200, malformed: 400,
   signature_missing: 401, signature_malformed: 401, signature_mismatch: 401, timestamp_missing: 401, timestamp_too_old: 401, timestamp_in_future: 401,
   address_refused: 403, not_found: 404, method: 405, timeout: 408, body_too_large: 413, content_type: 415, headers_too_large: 431,

@@ -225,6 +225,47 @@ ON_THREAD(store_thread)
 	return judge_duplicate(store, arrival, seq, erased, err);
 }
 
+/* The body of a request with several events, once, and the places of those that are new. */
+static bool
+ON_THREAD(store_thread)
+	keep_request(struct store *store, const struct arrival *first, struct error *err)
+{
+	const struct event *event = first->event;
+	struct span body = { first->whole->body, first->whole->size };
+	if (!statement_run(store,
+	                   statement_bind(store, SQL_REQUEST_INSERT, "swib", event->source,
+	                                  event->received_ns, (int64_t)first->whole->events, body),
+	                   NULL, err)) {
+		return false;
+	}
+	int64_t request = sqlite3_last_insert_rowid(store->database);
+	for (const struct arrival *one = first; one != NULL; one = one->sibling) {
+		if (one->result == ARRIVAL_ACCEPTED &&
+		    !statement_run(store,
+		                   statement_bind(store, SQL_REQUEST_EVENT, "iii", one->event->seq,
+		                                  request, one->position),
+		                   NULL, err)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* All events of a request, in the one transaction. */
+static bool
+ON_THREAD(store_thread)
+	apply_arrivals(struct store *store, struct arrival *first, struct error *err)
+{
+	bool any = false;
+	for (struct arrival *one = first; one != NULL; one = one->sibling) {
+		if (!apply_arrival(store, one, err)) {
+			return false;
+		}
+		any = any || one->result == ARRIVAL_ACCEPTED;
+	}
+	return first->whole == NULL || !any || keep_request(store, first, err);
+}
+
 /* --- claims --- */
 
 static bool
@@ -562,7 +603,7 @@ apply_intent(struct store *store, struct intent *intent, struct error *err)
 {
 	switch (intent->kind) {
 	case INTENT_ARRIVAL:
-		return apply_arrival(store, CONTAINER(intent, struct arrival, intent), err);
+		return apply_arrivals(store, CONTAINER(intent, struct arrival, intent), err);
 	case INTENT_CLAIM: return apply_claim(store, CONTAINER(intent, struct claim, intent), err);
 	case INTENT_RESULT:
 		return apply_result(store, CONTAINER(intent, struct result_intent, intent), err);

@@ -40,7 +40,11 @@ ledger_add(struct store *store, int64_t seq, int64_t handler, unsigned state, in
 			return;
 		}
 	}
-	ALWAYS(batch->delta_count < DELTAS_MOST, "ledger-deltas");
+	if (batch->delta_count == batch->delta_room) {
+		batch->delta_room = batch->delta_room == 0 ? 256 : batch->delta_room * 2;
+		batch->deltas =
+			memory_resize(batch->deltas, batch->delta_room * sizeof(*batch->deltas));
+	}
 	batch->deltas[batch->delta_count++] = (struct delta){ segment, handler, state, count };
 }
 

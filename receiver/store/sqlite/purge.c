@@ -156,7 +156,8 @@ find(struct store *store, struct slice *slice, bool *over, struct error *err)
 bool
 erase_body(struct store *store, int64_t seq, struct error *err)
 {
-	return statement_run(store, statement_bind(store, SQL_ERASE, "i", seq), NULL, err);
+	return statement_run(store, statement_bind(store, SQL_ERASE, "i", seq), NULL, err) &&
+	       statement_run(store, statement_bind(store, SQL_REQUEST_FORGET, "i", seq), NULL, err);
 }
 
 bool
@@ -166,7 +167,28 @@ erase_finished(struct store *store, int64_t seq, bool *erased, struct error *err
 	bool good = statement_run(store, statement_bind(store, SQL_ERASE_FINISHED, "i", seq),
 	                          &changes, err);
 	*erased = changes > 0;
-	return good;
+	return good && (!*erased ||
+	                statement_run(store, statement_bind(store, SQL_REQUEST_FORGET, "i", seq),
+	                              NULL, err));
+}
+
+/* The event's place in a request that held several; the last one takes the request along. */
+static bool
+ON_THREAD(store_thread) drop_request_event(struct store *store, int64_t seq, struct error *err)
+{
+	sqlite3_stmt *statement = statement_bind(store, SQL_REQUEST_EVENT_DROP, "i", seq);
+	int code = statement_step(store, statement, err);
+	if (code == 0) {
+		return false;
+	}
+	int64_t request = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+	if (code == SQLITE_ROW && statement_step(store, statement, err) == 0) {
+		return false;
+	}
+	statement_reset(statement);
+	return code != SQLITE_ROW ||
+	       statement_run(store, statement_bind(store, SQL_REQUEST_DROP, "i", request), NULL,
+	                     err);
 }
 
 static bool
@@ -190,7 +212,7 @@ ON_THREAD(store_thread) drop_event(struct store *store, int64_t seq, struct erro
 			return false;
 		}
 	}
-	return true;
+	return drop_request_event(store, seq, err);
 }
 
 static bool

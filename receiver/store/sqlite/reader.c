@@ -300,6 +300,33 @@ reader_events(struct reader *reader, const struct filter *filter, int64_t after,
 	return walk_events(reader, statement, false, row, context, err);
 }
 
+bool
+reader_request(struct reader *reader, int64_t seq, struct request_row *ret, bool *found,
+               struct error *err)
+{
+	sqlite3_stmt *statement = prepare(
+		reader,
+		"SELECT r.id, e.position, r.events, coalesce(length(r.body), -1) "
+		"FROM hooklatch_request_event AS e JOIN hooklatch_request AS r ON r.id = e.request "
+		"WHERE e.seq = ?1",
+		err);
+	if (statement == NULL) {
+		return false;
+	}
+	(void)sqlite3_bind_int64(statement, 1, seq);
+	*found = sqlite3_step(statement) == SQLITE_ROW;
+	if (*found) {
+		*ret = (struct request_row){ .id = sqlite3_column_int64(statement, 0),
+			                     .position = sqlite3_column_int64(statement, 1),
+			                     .events = sqlite3_column_int64(statement, 2),
+			                     .size = sqlite3_column_int64(statement, 3) };
+	}
+	bool good = *found || sqlite3_errcode(reader->database) == SQLITE_DONE ||
+	            failed(reader, "request", err);
+	(void)sqlite3_finalize(statement);
+	return good;
+}
+
 struct found {
 	event_row_fn *row;
 	void *context;
@@ -337,6 +364,25 @@ reader_event_row(struct reader *reader, struct span source, struct span id, even
 }
 
 bool
+reader_event_seq(struct reader *reader, struct span source, struct span id, int64_t *seq,
+                 struct error *err)
+{
+	sqlite3_stmt *statement =
+		prepare(reader, "SELECT seq FROM events WHERE source = ?1 AND event_id = ?2", err);
+	if (statement == NULL) {
+		return false;
+	}
+	bind_span(statement, 1, source);
+	bind_span(statement, 2, id);
+	bool found = sqlite3_step(statement) == SQLITE_ROW;
+	*seq = found ? sqlite3_column_int64(statement, 0) : 0;
+	bool good = found || sqlite3_errcode(reader->database) == SQLITE_DONE ||
+	            failed(reader, "event", err);
+	(void)sqlite3_finalize(statement);
+	return good;
+}
+
+bool
 reader_deliveries(struct reader *reader, int64_t seq, delivery_row_fn *row, void *context,
                   struct error *err)
 {
@@ -344,7 +390,7 @@ reader_deliveries(struct reader *reader, int64_t seq, delivery_row_fn *row, void
 		reader,
 		"SELECT d.handler, h.name, d.state, d.attempts, d.round, d.due, d.last_error, d.outcome, "
 		"d.held, d.retry, coalesce(d.lease_until, 0), d.order_key, "
-		"CASE WHEN h.paused_at IS NULL THEN 0 ELSE coalesce(h.paused_until, 9223372036854775807) END "
+		"CASE WHEN h.paused_at IS NULL THEN 0 ELSE coalesce(h.paused_until, 9223372036854775807) END, h.paused_reason "
 		"FROM delivery AS d JOIN handler AS h ON h.id = d.handler WHERE d.seq = ?1 ORDER BY h.name",
 		err);
 	if (statement == NULL) {
@@ -367,6 +413,7 @@ reader_deliveries(struct reader *reader, int64_t seq, delivery_row_fn *row, void
 			.lease_until_ns = sqlite3_column_int64(statement, 10),
 			.order_key = column_span(statement, 11),
 			.paused_ns = sqlite3_column_int64(statement, 12),
+			.paused_reason = column_span(statement, 13),
 		};
 		go_on = row(context, &delivery);
 	}

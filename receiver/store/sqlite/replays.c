@@ -21,6 +21,7 @@ struct candidate {
 	bool at_most_once;
 	bool bodiless; /* purged or erased */
 	int64_t first_failed_ns;
+	int64_t due_ns; /* of its last try */
 };
 
 struct slice {
@@ -67,7 +68,7 @@ handler_number(const struct store *store, const char *name)
 }
 
 static const char load_sql[] =
-	"SELECT id, kind, filter, ids, handler, states, again, rate, until, position FROM replay "
+	"SELECT id, kind, filter, ids, handler, states, again, rate, until, position, created_at FROM replay "
 	"WHERE state = 'running' ORDER BY id";
 
 static bool
@@ -86,6 +87,10 @@ load_one(struct store *store, sqlite3_stmt *statement)
 	replay->rate = sqlite3_column_int64(statement, 7);
 	replay->until = sqlite3_column_int64(statement, 8);
 	replay->position = sqlite3_column_int64(statement, 9);
+	if (!clock_parse(span_of((const char *)sqlite3_column_text(statement, 10)),
+	                 &replay->created_ns)) {
+		replay->created_ns = INT64_MAX;
+	}
 	struct error err;
 	if (!filter_parse_query(&replay->filter,
 	                        span_of((const char *)sqlite3_column_text(statement, 2)),
@@ -188,7 +193,7 @@ slice_sql(const struct replay *replay, struct buffer *sql)
 	if (replay->of_dead) {
 		buffer_text(
 			sql,
-			"SELECT l.seq, l.handler, l.id, d.state, d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0) FROM dead_letter AS l "
+			"SELECT l.seq, l.handler, l.id, d.state, d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0), coalesce(d.due, 0) FROM dead_letter AS l "
 			"JOIN delivery AS d ON d.seq = l.seq AND d.handler = l.handler "
 			"JOIN events AS e ON e.seq = l.seq JOIN handler AS h ON h.id = l.handler "
 			"WHERE l.id > ?1 AND l.id <= ?2 AND ?3 IS ?3");
@@ -198,13 +203,13 @@ slice_sql(const struct replay *replay, struct buffer *sql)
 	} else if (replay->handler != 0) {
 		buffer_text(
 			sql,
-			"SELECT e.seq, ?3, e.seq, coalesce(d.state, -1), d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0) FROM events AS e "
+			"SELECT e.seq, ?3, e.seq, coalesce(d.state, -1), d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0), coalesce(d.due, 0) FROM events AS e "
 			"LEFT JOIN delivery AS d ON d.seq = e.seq AND d.handler = ?3 "
 			"WHERE e.seq > ?1 AND e.seq <= ?2 AND ?3 IS ?3");
 	} else {
 		buffer_text(
 			sql,
-			"SELECT d.seq, d.handler, d.seq, d.state, d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0) FROM delivery AS d "
+			"SELECT d.seq, d.handler, d.seq, d.state, d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0), coalesce(d.due, 0) FROM delivery AS d "
 			"JOIN events AS e ON e.seq = d.seq JOIN handler AS h ON h.id = d.handler "
 			"WHERE d.seq > ?1 AND d.seq <= ?2 AND ?3 IS ?3");
 		if (replay->ids != NULL) {
@@ -227,6 +232,7 @@ slice_take(struct slice *slice, sqlite3_stmt *statement, bool *cut)
 			.at_most_once = sqlite3_column_int(statement, 4) != 0,
 			.bodiless = sqlite3_column_int(statement, 5) != 0,
 			.first_failed_ns = sqlite3_column_int64(statement, 6),
+			.due_ns = sqlite3_column_int64(statement, 7),
 		};
 		if (slice->count >= slice->most &&
 		    item.position != slice->items[slice->count - 1].position) {
@@ -331,6 +337,14 @@ ON_THREAD(store_thread) create_one(struct store *store, struct slice *slice,
 	return good;
 }
 
+/* What became due after the replay was made was not among what it was made for: another replay, or its sender, has put
+ * it back to work meanwhile. */
+static bool
+is_younger(const struct replay *replay, const struct candidate *item)
+{
+	return !replay->of_dead && replay->handler == 0 && item->due_ns > replay->created_ns;
+}
+
 static bool
 ON_THREAD(store_thread) replay_one(struct store *store, struct slice *slice,
                                    const struct candidate *item, struct error *err)
@@ -345,9 +359,10 @@ ON_THREAD(store_thread) replay_one(struct store *store, struct slice *slice,
 		return create_one(store, slice, item, err);
 	}
 	if (item->state == DELIVERY_PENDING || item->state == DELIVERY_RUNNING ||
-	    order_is_tried(store, item->key.seq, item->key.handler) ||
+	    is_younger(replay, item) || order_is_tried(store, item->key.seq, item->key.handler) ||
 	    (replay->states & (1U << item->state)) == 0) {
-		slice->skipped++;
+		/* A fill counted what is missing: what was there before is none of its business. */
+		slice->skipped += replay->handler != 0 ? 0 : 1;
 		return true;
 	}
 	const struct store_listener *listener = &store->listener;
@@ -368,6 +383,20 @@ ON_THREAD(store_thread) replay_one(struct store *store, struct slice *slice,
 	return true;
 }
 
+/* At the end: what it was made for and did not find is what others took meanwhile. */
+static bool
+ON_THREAD(store_thread)
+	count_taken(struct store *store, const struct replay *replay, struct error *err)
+{
+	char sql[256];
+	(void)snprintf(
+		sql, sizeof(sql),
+		"UPDATE replay SET skipped = total - replayed - created - refused WHERE id = %lld "
+		"AND replayed + created + refused + skipped < total",
+		(long long)replay->id);
+	return sqlite_run(store->database, sql, err);
+}
+
 static bool
 ON_THREAD(store_thread) slice_work(struct store *store, void *context, struct error *err)
 {
@@ -383,7 +412,7 @@ ON_THREAD(store_thread) slice_work(struct store *store, void *context, struct er
 	}
 	char when[CLOCK_TEXT_BYTES];
 	clock_text(store->batch.now_ns, when);
-	char sql[512];
+	char sql[640];
 	(void)snprintf(
 		sql, sizeof(sql),
 		"UPDATE replay SET position = %lld, replayed = replayed + %lld, created = created + %lld, "
@@ -392,7 +421,8 @@ ON_THREAD(store_thread) slice_work(struct store *store, void *context, struct er
 		(long long)slice->skipped, (long long)slice->refused,
 		slice->over ? ", state = 'done', finished_at = '" : "", slice->over ? when : "",
 		slice->over ? "'" : "", (long long)replay->id);
-	return sqlite_run(store->database, sql, err);
+	return sqlite_run(store->database, sql, err) &&
+	       (!slice->over || count_taken(store, replay, err));
 }
 
 static size_t

@@ -122,6 +122,16 @@ static const char *const texts[] = {
 	[SQL_PURGE_ATTEMPTS] = "DELETE FROM attempt WHERE seq = ?1",
 	[SQL_PURGE_LETTERS] = "DELETE FROM dead_letter WHERE seq = ?1",
 	[SQL_PURGE_EVENT] = "DELETE FROM events WHERE seq = ?1",
+	[SQL_REQUEST_INSERT] =
+		"INSERT INTO hooklatch_request (source, received_at, events, body) VALUES (?1, ?2, ?3, ?4)",
+	[SQL_REQUEST_EVENT] =
+		"INSERT INTO hooklatch_request_event (seq, request, position) VALUES (?1, ?2, ?3)",
+	[SQL_REQUEST_FORGET] = "UPDATE hooklatch_request SET body = NULL WHERE id = "
+			       "(SELECT request FROM hooklatch_request_event WHERE seq = ?1)",
+	[SQL_REQUEST_EVENT_DROP] =
+		"DELETE FROM hooklatch_request_event WHERE seq = ?1 RETURNING request",
+	[SQL_REQUEST_DROP] = "DELETE FROM hooklatch_request WHERE id = ?1 AND NOT EXISTS "
+			     "(SELECT 1 FROM hooklatch_request_event WHERE request = ?1)",
 	[SQL_ERASE_FINISHED] =
 		"UPDATE events SET body = NULL, headers = '[]' WHERE seq = ?1 AND body IS NOT NULL AND NOT EXISTS "
 		"(SELECT 1 FROM delivery AS d WHERE d.seq = ?1 AND d.state IN (0, 1))",

@@ -508,12 +508,19 @@ setup_of(struct intent *intent)
 	return change != NULL && change->kind == CHANGE_SETUP ? change : NULL;
 }
 
+/* What an intent brings into the batch: bytes of bodies, and events. */
 static size_t
-intent_bytes(struct intent *intent)
+intent_weight(struct intent *intent, size_t *bytes)
 {
-	return intent->kind == INTENT_ARRIVAL
-	               ? CONTAINER(intent, struct arrival, intent)->event->body.size
-	               : 0;
+	size_t events = 0;
+	const struct arrival *arrival =
+		intent->kind == INTENT_ARRIVAL ? CONTAINER(intent, struct arrival, intent) : NULL;
+	for (; arrival != NULL; arrival = arrival->sibling) {
+		*bytes += arrival->event->body.size;
+		*bytes += arrival->whole == NULL ? 0 : arrival->whole->size;
+		events++;
+	}
+	return events;
 }
 
 static void
@@ -525,11 +532,11 @@ fill_pack(struct store *store, struct pack *pack)
 	while (store->waiting != NULL && pack->count < STORE_BATCH_MOST &&
 	       setup_of(store->waiting) == NULL) {
 		struct intent *intent = store->waiting;
-		bytes += intent_bytes(intent);
+		size_t events = intent_weight(intent, &bytes);
 		if (pack->count > 0 && bytes > STORE_BATCH_BYTES) {
 			return;
 		}
-		pack->events += intent->kind == INTENT_ARRIVAL ? 1 : 0;
+		pack->events += events;
 		pack->kinds[pack->count] = intent->kind;
 		pack->items[pack->count++] = intent;
 		store->waiting = intent->next;
@@ -786,6 +793,7 @@ store_close(struct store *store)
 	(void)pthread_mutex_destroy(&store->text_lock);
 	(void)pthread_mutex_destroy(&store->notes_lock);
 	free(store->batch.due);
+	free(store->batch.deltas);
 	free(store->path);
 	free(store);
 	return lost;
@@ -796,6 +804,10 @@ arrival_free(struct arrival *arrival)
 {
 	for (size_t i = 0; i < arrival->wanted_count; i++) {
 		free(arrival->wanted[i].order_key);
+	}
+	if (arrival->whole != NULL) {
+		free(arrival->whole->body);
+		free(arrival->whole);
 	}
 	event_release(arrival->event);
 	free(arrival);

@@ -12,7 +12,6 @@
 
 #define WAL_CHECKPOINT_PAGES 1000
 #define STORE_PROBE_NS       NS_PER_S /* how often a full disk is tried again */
-#define DELTAS_MOST          4096     /* ledger cells that one batch may change */
 #define LEDGER_SEGMENT_BITS  16
 
 enum statement {
@@ -61,6 +60,11 @@ enum statement {
 	SQL_PURGE_ATTEMPTS,
 	SQL_PURGE_LETTERS,
 	SQL_PURGE_EVENT,
+	SQL_REQUEST_INSERT,
+	SQL_REQUEST_EVENT,
+	SQL_REQUEST_FORGET,
+	SQL_REQUEST_EVENT_DROP,
+	SQL_REQUEST_DROP,
 	SQL_ERASE_FINISHED,
 	SQL_ERASE,
 	SQL_AUDIT,
@@ -92,14 +96,16 @@ struct replay {
 	int64_t rate;
 	int64_t until;
 	int64_t position;
+	int64_t created_ns;
 	int64_t next_ns; /* boot time of the next slice */
 };
 
 /* What one transaction does beside the file; undone with it. */
 struct batch {
 	int64_t first_seq;
-	struct delta deltas[DELTAS_MOST];
+	struct delta *deltas; /* ledger cells that the batch changes */
 	size_t delta_count;
+	size_t delta_room;
 	struct job *jobs;
 	struct job **jobs_tail;
 	struct due *due;

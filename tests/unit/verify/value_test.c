@@ -1,5 +1,7 @@
 #include "receiver/verify/value.h"
 
+#include "receiver/verify/presets.h"
+
 #include "tests/unit/check.h"
 #include "tests/unit/edge.h"
 
@@ -16,7 +18,9 @@ reads(const struct scheme_value *value, struct fields fields, struct span body, 
 {
 	struct buffer out;
 	buffer_init(&out, limit);
-	enum value_find find = value_read(value, fields, edge_copy(0, body), &out);
+	struct verify_request request = { .fields = fields };
+	enum value_find find =
+		value_read(&presets[0].scheme, value, &request, edge_copy(0, body), &out);
 	CHECK_ROW(find == wanted, "%s: %s", check_quote(body), find_names[find]);
 	CHECK_ROW(find != VALUE_FOUND || span_equal(buffer_view(&out), text), "%s: %s",
 	          check_quote(body), check_quote(buffer_view(&out)));
@@ -142,6 +146,82 @@ what_is_generated_or_nowhere_is_absent(void)
 	}
 }
 
+static void
+a_form_has_parameters(void)
+{
+	static const struct {
+		struct span body;
+		enum value_find find;
+		struct span text;
+	} rows[] = {
+		{ TEXT("id=1"), VALUE_FOUND, TEXT("1") },
+		{ TEXT("a=b&id=a+b%21&id=2"), VALUE_FOUND, TEXT("a b!") }, /* the first counts */
+		{ TEXT("%69%64=1"), VALUE_FOUND, TEXT("1") },
+		{ TEXT("ID=1"), VALUE_ABSENT, TEXT("") },
+		{ TEXT("xid=1"), VALUE_ABSENT, TEXT("") },
+		{ TEXT("id=%zz"), VALUE_ABSENT, TEXT("") },
+		{ TEXT("{\"id\":1}"), VALUE_ABSENT, TEXT("") },
+		{ TEXT(""), VALUE_ABSENT, TEXT("") },
+	};
+	struct scheme_value value = { .from = SCHEME_FROM_FORM, .name = "id" };
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		reads(&value, (struct fields){ 0 }, rows[i].body, 64, rows[i].find, rows[i].text);
+	}
+}
+
+static void
+an_empty_parameter_is_absent(void)
+{
+	struct scheme_value value = { .from = SCHEME_FROM_FORM, .name = "id" };
+	reads(&value, (struct fields){ 0 }, SPAN("id=&a=b"), 64, VALUE_ABSENT, SPAN(""));
+	reads(&value, (struct fields){ 0 }, SPAN("id"), 64, VALUE_ABSENT, SPAN(""));
+}
+
+static void
+a_constant_is_itself(void)
+{
+	struct scheme_value value = { .from = SCHEME_CONSTANT, .name = "list_folder" };
+	reads(&value, (struct fields){ 0 }, SPAN(""), 64, VALUE_FOUND, SPAN("list_folder"));
+}
+
+/* Id, time and signature come under the names of one family. */
+static void
+names_follow_the_family_of_the_signature(void)
+{
+	static const struct field own[] = { { TEXT("Svix-Signature"), TEXT("s") },
+		                            { TEXT("svix-id"), TEXT("1") },
+		                            { TEXT("webhook-id"), TEXT("2") } };
+	static const struct field other[] = { { TEXT("Webhook-Signature"), TEXT("s") },
+		                              { TEXT("svix-id"), TEXT("1") },
+		                              { TEXT("webhook-ID"), TEXT("2") } };
+	const struct scheme *scheme = &preset_find("svix")->scheme;
+	static const struct {
+		const struct field *items;
+		bool other_family;
+		const char *id;
+	} rows[] = { { own, false, "1" }, { other, true, "2" } };
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct verify_request request = { .fields = { rows[i].items, 3 } };
+		struct buffer out;
+		struct span value = { 0 };
+		buffer_init(&out, 64);
+		request_family(&request, scheme);
+		CHECK_ROW(request.other_family == rows[i].other_family, "row %zu", i);
+		CHECK_ROW(value_read(scheme, &scheme->id, &request, SPAN(""), &out) ==
+		                          VALUE_FOUND &&
+		                  span_equal(buffer_view(&out), span_of(rows[i].id)),
+		          "row %zu: %s", i, check_quote(buffer_view(&out)));
+		CHECK_ROW(request_field(&request, scheme, "svix-signature", &value) == 1, "row %zu",
+		          i);
+		CHECK_ROW(request_field(&request, scheme, "Other", &value) == 0, "row %zu", i);
+		buffer_finish(&out);
+	}
+	/* A scheme without another family has no other names. */
+	struct verify_request request = { .fields = { other, 3 } };
+	request_family(&request, &preset_find("openai")->scheme);
+	CHECK(!request.other_family);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -152,6 +232,11 @@ main(int argc, char **argv)
 		{ "parts are joined and a missing one is empty",
 		  parts_are_joined_and_a_missing_one_is_empty },
 		{ "parts may be headers", parts_may_be_headers },
+		{ "a form has parameters", a_form_has_parameters },
+		{ "an empty parameter is absent", an_empty_parameter_is_absent },
+		{ "a constant is itself", a_constant_is_itself },
+		{ "names follow the family of the signature",
+		  names_follow_the_family_of_the_signature },
 		{ "what is generated or nowhere is absent",
 		  what_is_generated_or_nowhere_is_absent },
 	};

@@ -1,0 +1,280 @@
+/* init NAME: writes a source for a provider into the configuration, with a fresh secret where the receiver chooses it.
+ * Text is put in behind the line `sources:`; everything else in the file stays as it is, comments too. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "receiver/cli/block.h"
+#include "receiver/cli/command.h"
+#include "receiver/cli/offline.h"
+
+#define CONFIG_MOST_BYTES DOCUMENT_MOST_BYTES
+#define NEW_FILE          "hooklatch.yaml"
+
+struct init {
+	const struct preset *preset;
+	const char *source;
+	char *file;
+	char *directory; /* the file's, with a slash at its end */
+	bool fresh;      /* the file is made anew */
+};
+
+static char *
+joined(const char *a, const char *b)
+{
+	struct buffer text;
+	buffer_init(&text, 65536);
+	buffer_format(&text, "%s%s", a, b);
+	return buffer_steal(&text);
+}
+
+/* --- the text --- */
+
+static void
+new_file(const struct init *init, struct buffer *out)
+{
+	buffer_text(
+		out,
+		"# hooklatch.yaml(5) tells every key; `hooklatch config check` looks at this file.\n"
+		"listen:\n"
+		"  - https: \"0.0.0.0:8443\"\n"
+		"    certificate: tls/cert.pem\n"
+		"    key: tls/key.pem\n"
+		"sources:\n");
+	block_write(init->preset, init->source, 2, out);
+	buffer_format(out, "handlers:\n  note:\n    on: [ \"%s/*\" ]\n    log: {}\n", init->source);
+}
+
+/* Behind the line of `sources:`; false after telling why not. */
+static bool
+insert_block(const struct init *init, const struct config *config, struct buffer *out)
+{
+	const struct node *sources = node_child(config->root, "sources");
+	struct span text = config->text;
+	if (sources == NULL || sources->first == NULL ||
+	    sources->first->key_place.line <= sources->key_place.line) {
+		complain(
+			"%s: `sources` is not written line by line (or is empty); put this into it:",
+			init->file);
+		struct buffer block;
+		buffer_init(&block, 65536);
+		block_write(init->preset, init->source, 2, &block);
+		(void)fwrite(block.data, 1, block.size, stdout);
+		buffer_finish(&block);
+		return false;
+	}
+	size_t at = 0;
+	for (int line = 0; line < (int)sources->key_place.line && at < text.size; at++) {
+		line += text.data[at] == '\n' ? 1 : 0;
+	}
+	buffer_append(out, text.data, at);
+	block_write(init->preset, init->source, (size_t)sources->first->key_place.column - 1, out);
+	buffer_span(out, span_after(text, at));
+	return true;
+}
+
+/* --- files --- */
+
+static bool
+write_all(const char *path, struct span text, int flags, mode_t mode)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, mode);
+	if (fd < 0) {
+		return false;
+	}
+	bool good = write(fd, text.data, text.size) == (ssize_t)text.size && fsync(fd) == 0;
+	int saved = errno;
+	good = close(fd) == 0 && good;
+	errno = good ? errno : saved;
+	return good;
+}
+
+/* Checked as a configuration before it takes the file's name. */
+static bool
+replace_file(const struct init *init, struct span text)
+{
+	char *draft = joined(init->file, ".new");
+	struct stat old = { .st_mode = 0640 };
+	(void)stat(init->file, &old);
+	bool good = write_all(draft, text, O_TRUNC, old.st_mode & 0777);
+	if (!good) {
+		complain("%s: %s", draft, strerror(errno));
+	} else {
+		struct buffer report;
+		buffer_init(&report, 1024 * 1024);
+		struct config *config = config_load(draft, CONFIG_TO_READ, &report);
+		good = config != NULL;
+		if (!good) {
+			complain(
+				"the configuration would not be right any more; nothing was changed:");
+			(void)fwrite(report.data, 1, report.size, stderr);
+		}
+		config_release(config);
+		buffer_finish(&report);
+	}
+	if (good && !init->fresh && chown(draft, old.st_uid, old.st_gid) != 0) {
+		complain("%s: its owner cannot be kept: %s", init->file, strerror(errno));
+		good = false;
+	}
+	if (good && rename(draft, init->file) != 0) {
+		complain("%s: %s", init->file, strerror(errno));
+		good = false;
+	}
+	if (!good) {
+		(void)unlink(draft);
+	}
+	free(draft);
+	return good;
+}
+
+/* secrets/<name>, which is kept when it is there. */
+static bool
+make_secret(const struct init *init, const char *ending, struct span secret)
+{
+	char *directory = joined(init->directory, "secrets");
+	struct buffer path;
+	buffer_init(&path, 65536);
+	buffer_format(&path, "%s/%s%s", directory, init->source, ending);
+	buffer_byte(&path, '\0');
+	(void)mkdir(directory, 0700);
+	bool good = write_all(path.data, secret, O_EXCL, 0600);
+	if (good) {
+		say("made a fresh secret: %s (enter it at the provider)", path.data);
+	} else if (errno == EEXIST) {
+		say("kept the secret that is there: %s", path.data);
+		good = true;
+	} else {
+		complain("%s: %s", path.data, strerror(errno));
+	}
+	buffer_finish(&path);
+	free(directory);
+	return good;
+}
+
+static bool
+make_secrets(const struct init *init)
+{
+	const struct preset *preset = init->preset;
+	struct buffer secret;
+	bool good = true;
+	buffer_init(&secret, 4096);
+	if (block_secret(preset, &secret)) {
+		good = make_secret(init, "", buffer_view(&secret));
+	} else if (scheme_has_secrets(&preset->scheme) ||
+	           (preset->needs & PRESET_NEEDS_CLIENT) != 0) {
+		say("the provider chooses the secret: put it into %ssecrets/%s (mode 0600)",
+		    init->directory, init->source);
+	} else if (preset->scheme.algorithm == SCHEME_ED25519 ||
+	           preset->scheme.algorithm == SCHEME_ECDSA_P256_SHA256) {
+		say("the provider shows its public key: put it into %ssecrets/%s.pub",
+		    init->directory, init->source);
+	}
+	if (good && (preset->needs & PRESET_NEEDS_VERIFY_TOKEN) != 0) {
+		struct preset token = { .fresh = { .bytes = 32 } };
+		secret.size = 0;
+		good = block_secret(&token, &secret) &&
+		       make_secret(init, ".verify", buffer_view(&secret));
+	}
+	memory_wipe(secret.data, secret.size);
+	buffer_finish(&secret);
+	return good;
+}
+
+static void
+tell_next(const struct init *init)
+{
+	say("next, at the provider:");
+	for (const char *line = init->preset->steps; *line != '\0';) {
+		const char *end = strchrnul(line, '\n');
+		say("  - %.*s", (int)(end - line), line);
+		line = *end == '\0' ? end : end + 1;
+	}
+	if (!init->fresh) {
+		say("no handler may want its events yet: `on: [ %s/* ]`", init->source);
+	}
+	say("then: hooklatch config check -c %s; kill -HUP reloads a running service", init->file);
+}
+
+static int
+run(struct init *init)
+{
+	struct buffer text;
+	buffer_init(&text, CONFIG_MOST_BYTES);
+	struct config *config = NULL;
+	bool good = true;
+	if (init->fresh) {
+		new_file(init, &text);
+	} else {
+		struct buffer report;
+		buffer_init(&report, 1024 * 1024);
+		config = config_load(init->file, CONFIG_TO_READ, &report);
+		if (config == NULL) {
+			(void)fwrite(report.data, 1, report.size, stderr);
+			good = false;
+		} else if (config_source_by_name(config, init->source) != NULL) {
+			complain(
+				"%s has a source \"%s\" already; --source NAME chooses another name",
+				init->file, init->source);
+			good = false;
+		} else {
+			good = insert_block(init, config, &text);
+		}
+		buffer_finish(&report);
+	}
+	int code = EXIT_USAGE;
+	if (good) {
+		code = replace_file(init, buffer_view(&text)) && make_secrets(init) ? EXIT_OK
+		                                                                    : EXIT_FAILED;
+	}
+	if (code == EXIT_OK) {
+		say("%s: wrote the source %s", init->file, init->source);
+		tell_next(init);
+	}
+	config_release(config);
+	buffer_finish(&text);
+	return code;
+}
+
+int
+run_init(struct invocation *invocation)
+{
+	if (invocation->argument_count != 1) {
+		return usage_error(invocation,
+		                   "the name of a provider; `hooklatch providers` lists them");
+	}
+	const char *name = invocation->arguments[0];
+	struct init init = { .preset = preset_find(name), .source = name };
+	if (init.preset == NULL) {
+		for (const struct preset_refused *row = presets_refused; row->name != NULL; row++) {
+			if (strcmp(row->name, name) == 0) {
+				complain("%s: %s", name, row->reason);
+				return EXIT_USAGE;
+			}
+		}
+		complain("there is no preset \"%s\"; `hooklatch providers` lists them", name);
+		return EXIT_USAGE;
+	}
+	if (option(invocation, "source") != NULL) {
+		init.source = option(invocation, "source");
+	}
+	init.file = memory_text(invocation->config_file);
+	init.fresh = access(init.file, F_OK) != 0;
+	if (init.fresh && option(invocation, "config") == NULL &&
+	    getenv("HOOKLATCH_CONFIG") == NULL) {
+		free(init.file);
+		init.file = memory_text(NEW_FILE);
+	}
+	const char *slash = strrchr(init.file, '/');
+	init.directory =
+		slash == NULL
+			? memory_text("")
+			: span_copy((struct span){ init.file, (size_t)(slash - init.file) + 1 });
+	int code = run(&init);
+	free(init.file);
+	free(init.directory);
+	return code;
+}

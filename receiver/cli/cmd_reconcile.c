@@ -1,0 +1,260 @@
+/* reconcile: compares a provider's own list of deliveries or events with the store; what is missing or dead here is
+ * printed with the command that asks the provider for it again.
+ *   GitHub  gh api --paginate /repos/OWNER/REPO/hooks/HOOK/deliveries >F   (also orgs/ORG/hooks/HOOK, app/hook)
+ *           https://docs.github.com/en/rest/repos/webhooks#list-deliveries-for-a-repository-webhook
+ *   Stripe  stripe events list --limit 100 >F
+ *           https://docs.stripe.com/api/events/list */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "receiver/cli/client.h"
+#include "receiver/cli/offline.h"
+#include "receiver/cli/table.h"
+
+#define IDS_AT_ONCE 1000
+
+enum lister {
+	LISTER_GITHUB,
+	LISTER_STRIPE,
+};
+
+struct reconcile {
+	enum lister lister;
+	const char *source;
+	const char *hook; /* repos/OWNER/REPO/hooks/ID; NULL: unknown */
+	json_t *items;    /* {"event_id","type","at","delivery"}, newest try of each event */
+	json_t *seen;     /* event id -> index */
+};
+
+/* Of several tries of one event (redeliveries) the last is the one to redeliver; GitHub lists the newest first. */
+static void
+add_item(struct reconcile *reconcile, const char *id, const char *type, json_t *at,
+         json_t *delivery)
+{
+	if (id == NULL || json_object_get(reconcile->seen, id) != NULL) {
+		return;
+	}
+	(void)json_object_set_new(reconcile->seen, id, json_true());
+	(void)json_array_append_new(reconcile->items,
+	                            json_pack("{s:s, s:s, s:O?, s:O?}", "event_id", id, "type",
+	                                      type == NULL ? "" : type, "at", at, "delivery",
+	                                      delivery));
+}
+
+static void
+add_github(struct reconcile *reconcile, const json_t *row)
+{
+	const char *event = json_string_value(json_object_get(row, "event"));
+	add_item(reconcile, json_string_value(json_object_get(row, "guid")), event,
+	         json_object_get(row, "delivered_at"), json_object_get(row, "id"));
+}
+
+static void
+add_stripe(struct reconcile *reconcile, const json_t *row)
+{
+	add_item(reconcile, json_string_value(json_object_get(row, "id")),
+	         json_string_value(json_object_get(row, "type")), json_object_get(row, "created"),
+	         NULL);
+}
+
+static bool
+add_document(struct reconcile *reconcile, const json_t *document)
+{
+	const json_t *rows = json_is_array(document) ? document : json_object_get(document, "data");
+	size_t index;
+	const json_t *row;
+	if (!json_is_array(rows)) {
+		return false;
+	}
+	json_array_foreach(rows, index, row) {
+		if (json_is_array(row)) { /* gh api --paginate --slurp */
+			(void)add_document(reconcile, row);
+		} else if (reconcile->lister == LISTER_GITHUB) {
+			add_github(reconcile, row);
+		} else {
+			add_stripe(reconcile, row);
+		}
+	}
+	return true;
+}
+
+/* One JSON document, or several one after the other, as `gh api --paginate` prints pages. */
+static bool
+read_list(struct reconcile *reconcile, const char *file)
+{
+	struct buffer text;
+	json_error_t error;
+	buffer_init(&text, FILE_MOST_BYTES);
+	bool good = read_whole(file, &text);
+	struct span rest = buffer_view(&text);
+	while (good && rest.size > 0) {
+		json_t *document = json_loadb(rest.data, rest.size, JSON_DISABLE_EOF_CHECK, &error);
+		if (document == NULL || !add_document(reconcile, document)) {
+			complain("%s: expected %s", file,
+			         reconcile->lister == LISTER_GITHUB
+			                 ? "the JSON array of `gh api …/deliveries`"
+			                 : "the JSON of `stripe events list` ({\"data\": […]})");
+			good = false;
+		}
+		json_decref(document);
+		rest = good ? span_after(rest, (size_t)error.position) : rest;
+		while (rest.size > 0 && strchr(" \t\r\n", rest.data[0]) != NULL) {
+			rest = span_after(rest, 1);
+		}
+	}
+	buffer_finish(&text);
+	return good;
+}
+
+/* The line that asks for it again. The caller frees it. */
+static char *
+command_of(const struct reconcile *reconcile, const json_t *item)
+{
+	struct buffer text;
+	buffer_init(&text, 65536);
+	if (reconcile->lister == LISTER_STRIPE) {
+		buffer_format(&text, "stripe events resend %s",
+		              json_string_value(json_object_get(item, "event_id")));
+		if (reconcile->hook != NULL) {
+			buffer_format(&text, " --webhook-endpoint=%s", reconcile->hook);
+		}
+	} else {
+		buffer_format(&text, "gh api -X POST /%s/deliveries/%lld/attempts",
+		              reconcile->hook == NULL ? "repos/{owner}/{repo}/hooks/HOOK_ID"
+		                                      : reconcile->hook,
+		              (long long)json_integer_value(json_object_get(item, "delivery")));
+	}
+	return buffer_steal(&text);
+}
+
+/* missing: it never came; dead: it came and some handler gave it up; NULL: it is well. */
+static const char *
+finding(const json_t *known)
+{
+	size_t index;
+	const json_t *delivery;
+	if (!json_is_true(json_object_get(known, "known"))) {
+		return "missing";
+	}
+	json_array_foreach(json_object_get(known, "deliveries"), index, delivery) {
+		const char *state = json_string_value(json_object_get(delivery, "state"));
+		if (state != NULL && strcmp(state, "dead") == 0) {
+			return "dead";
+		}
+	}
+	return NULL;
+}
+
+/* Asks for a part of the list; appends what was found. */
+static int
+compare_part(struct config *config, const struct reconcile *reconcile, size_t from,
+             json_t *findings)
+{
+	json_t *ids = json_array();
+	size_t count = json_array_size(reconcile->items);
+	for (size_t i = from; i < count && i < from + IDS_AT_ONCE; i++) {
+		(void)json_array_append(ids, json_object_get(json_array_get(reconcile->items, i),
+		                                             "event_id"));
+	}
+	json_t *body = json_pack("{s:s, s:o}", "source", reconcile->source, "ids", ids);
+	json_t *answer = NULL;
+	int code = client_call(config, "/v1/known", NULL, body, &answer);
+	size_t index;
+	const json_t *known;
+	json_array_foreach(answer, index, known) {
+		const char *word = finding(known);
+		json_t *item = json_array_get(reconcile->items, from + index);
+		if (word != NULL) {
+			char *command = command_of(reconcile, item);
+			json_t *row = json_copy(item);
+			(void)json_object_set_new(row, "finding", json_string(word));
+			(void)json_object_set_new(row, "command", json_string(command));
+			(void)json_array_append_new(findings, row);
+			free(command);
+		}
+	}
+	json_decref(answer);
+	json_decref(body);
+	return code;
+}
+
+static int
+compare(const struct invocation *invocation, struct config *config,
+        const struct reconcile *reconcile)
+{
+	static const struct column columns[] = { { "FINDING", "finding", 0 },
+		                                 { "EVENT ID", "event_id", 0 },
+		                                 { "TYPE", "type", 0 },
+		                                 { "AT", "at", 0 },
+		                                 { "ASK AGAIN WITH", "command", 0 } };
+	json_t *findings = json_array();
+	size_t count = json_array_size(reconcile->items);
+	int code = EXIT_OK;
+	for (size_t from = 0; from < count && code == EXIT_OK; from += IDS_AT_ONCE) {
+		code = compare_part(config, reconcile, from, findings);
+	}
+	if (code == EXIT_OK && json_array_size(findings) > 0) {
+		code = print_list(invocation, findings, columns, COUNT(columns));
+		code = code == EXIT_OK ? EXIT_FINDINGS : code;
+	} else if (code == EXIT_OK &&
+	           (has_option(invocation, "json") || has_option(invocation, "jsonl"))) {
+		print_json(findings);
+	}
+	if (code == EXIT_OK || code == EXIT_FINDINGS) {
+		say("%zu events in the provider's list; %zu missing or dead here", count,
+		    json_array_size(findings));
+	}
+	if (code == EXIT_FINDINGS && reconcile->hook == NULL &&
+	    reconcile->lister == LISTER_GITHUB) {
+		say("--hook repos/OWNER/REPO/hooks/ID (or orgs/ORG/hooks/ID, app/hook) completes the commands");
+	}
+	json_decref(findings);
+	return code;
+}
+
+static bool
+choose_lister(const struct source *source, enum lister *lister)
+{
+	const char *provider = source->settings->provider;
+	if (strcmp(provider, "github") == 0) {
+		*lister = LISTER_GITHUB;
+	} else if (strcmp(provider, "stripe") == 0) {
+		*lister = LISTER_STRIPE;
+	} else {
+		complain("reconcile knows the lists of github and stripe; the source %s is of %s",
+		         source->name, provider);
+		return false;
+	}
+	return true;
+}
+
+int
+run_reconcile(struct invocation *invocation)
+{
+	const char *name = option(invocation, "source");
+	const char *file = option(invocation, "provider-file");
+	if (name == NULL || file == NULL) {
+		return usage_error(invocation, "--source and --provider-file are needed");
+	}
+	struct config *config = command_config(invocation, CONFIG_TO_READ);
+	if (config == NULL) {
+		return EXIT_USAGE;
+	}
+	int code = EXIT_USAGE;
+	const struct source *source = config_source_by_name(config, name);
+	struct reconcile reconcile = { .source = name, .hook = option(invocation, "hook") };
+	if (source == NULL) {
+		complain("there is no source \"%s\" in %s", name, config->file);
+	} else if (choose_lister(source, &reconcile.lister)) {
+		reconcile.items = json_array();
+		reconcile.seen = json_object();
+		if (read_list(&reconcile, file)) {
+			code = compare(invocation, config, &reconcile);
+		}
+		json_decref(reconcile.items);
+		json_decref(reconcile.seen);
+	}
+	config_release(config);
+	return code;
+}
