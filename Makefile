@@ -127,8 +127,13 @@ sanitize:
 
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
 
-bench: $(BUILD)/hooklatch $(BUILD)/tests/bench/load
+bench: $(BUILD)/hooklatch $(BUILD)/tests/bench/load $(BUILD)/tests/bench/refusal/refusal
 	node tests/bench/run.mjs --load $(BUILD)/tests/bench/load
+	$(BUILD)/tests/bench/refusal/refusal
+
+$(BUILD)/tests/bench/refusal/refusal: $(BUILD)/tests/bench/refusal/main.o $(ROOMS)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
 
 $(BUILD)/tests/bench/load: $(BENCH_SOURCES) $(wildcard tests/bench/*.h)
 	@mkdir -p $(@D)
