@@ -142,10 +142,7 @@ static void
 log_warnings(char *warnings)
 {
 	if (warnings != NULL) {
-		struct log_line line;
-		log_begin(&line, LOG_WARN, "config.warnings", "the configuration has warnings");
-		log_text(&line, "warnings", span_of(warnings));
-		log_end(&line);
+		log_say(LOG_WARN, "config.warnings", "%s", warnings);
 	}
 	free(warnings);
 }
