@@ -2,9 +2,11 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "receiver/base/encoding.h"
 #include "receiver/base/random.h"
+#include "receiver/cli/command.h"
 
 struct block {
 	struct buffer *out;
@@ -27,14 +29,14 @@ write_needs(const struct preset *preset, const struct block *block)
 {
 	if ((preset->needs & PRESET_NEEDS_URL) != 0) {
 		line(block,
-		     "public_url: \"https://hooks.example.com/%s\"   # exactly as entered at the provider",
+		     "public_url: \"" BLOCK_URL "%s\"   # exactly as entered at the provider",
 		     block->source);
 	}
 	if ((preset->needs & PRESET_NEEDS_WEBHOOK_ID) != 0) {
 		line(block, "webhook_id: WEBHOOK_ID   # as the provider shows it");
 	}
 	if ((preset->needs & PRESET_NEEDS_TOPICS) != 0) {
-		line(block, "topic_arns: [ \"arn:aws:sns:us-east-1:123456789012:TOPIC\" ]");
+		line(block, "topic_arns: [ \"" BLOCK_TOPIC "\" ]");
 	}
 	if ((preset->needs & PRESET_NEEDS_CLIENT) != 0) {
 		line(block, "client_id: CLIENT_ID");
@@ -83,4 +85,25 @@ block_secret(const struct preset *preset, struct buffer *out)
 	}
 	memory_wipe(bytes, sizeof(bytes));
 	return true;
+}
+
+void
+complain_no_preset(const char *name)
+{
+	const char *names[128];
+	size_t count = 0;
+	for (const struct preset *preset = presets; preset->name != NULL; preset++) {
+		ALWAYS(count + 1 < COUNT(names), "preset-names");
+		names[count++] = preset->name;
+	}
+	names[count] = NULL;
+	if (strcmp(name, "hmac") == 0) {
+		complain(
+			"hmac is any other scheme, by its parameters: `signature`, `timestamp`, `event_id` in hooklatch.yaml(5)");
+		return;
+	}
+	const char *nearest = problems_nearest(span_of(name), names);
+	complain("there is no preset \"%s\"%s%s%s", name,
+	         nearest == NULL ? "; `hooklatch providers` lists them" : "; did you mean \"",
+	         nearest == NULL ? "" : nearest, nearest == NULL ? "" : "\"?");
 }

@@ -8,6 +8,9 @@
 void block_write(const struct preset *preset, const char *source, size_t indent,
                  struct buffer *out);
 
+/* Tells that there is no preset of this name, and which one may be meant. */
+void complain_no_preset(const char *name);
+
 /* A fresh secret in the provider's form, where the receiver chooses it; false: the provider chooses it. */
 bool block_secret(const struct preset *preset, struct buffer *out) MUST_CHECK;
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,6 +50,29 @@ new_file(const struct init *init, struct buffer *out)
 	buffer_format(out, "handlers:\n  note:\n    on: [ \"%s/*\" ]\n    log: {}\n", init->source);
 }
 
+/* With the line ends of the file. */
+static void
+append_lines(struct buffer *out, struct span lines, bool crlf)
+{
+	for (size_t i = 0; i < lines.size; i++) {
+		if (crlf && lines.data[i] == '\n') {
+			buffer_byte(out, '\r');
+		}
+		buffer_byte(out, lines.data[i]);
+	}
+}
+
+static void
+show_block(const struct init *init)
+{
+	struct buffer block;
+	buffer_init(&block, 65536);
+	buffer_text(&block, "sources:\n");
+	block_write(init->preset, init->source, 2, &block);
+	(void)fwrite(block.data, 1, block.size, stdout);
+	buffer_finish(&block);
+}
+
 /* Behind the line of `sources:`; false after telling why not. */
 static bool
 insert_block(const struct init *init, const struct config *config, struct buffer *out)
@@ -57,74 +81,81 @@ insert_block(const struct init *init, const struct config *config, struct buffer
 	struct span text = config->text;
 	if (sources == NULL || sources->first == NULL ||
 	    sources->first->key_place.line <= sources->key_place.line) {
-		complain(
-			"%s: `sources` is not written line by line (or is empty); put this into it:",
-			init->file);
-		struct buffer block;
-		buffer_init(&block, 65536);
-		block_write(init->preset, init->source, 2, &block);
-		(void)fwrite(block.data, 1, block.size, stdout);
-		buffer_finish(&block);
+		complain("%s: `sources` is not written line by line; put this into it:",
+		         init->file);
+		show_block(init);
 		return false;
 	}
 	size_t at = 0;
 	for (int line = 0; line < (int)sources->key_place.line && at < text.size; at++) {
 		line += text.data[at] == '\n' ? 1 : 0;
 	}
+	struct buffer block;
+	buffer_init(&block, 65536);
+	block_write(init->preset, init->source, (size_t)sources->first->key_place.column - 1,
+	            &block);
 	buffer_append(out, text.data, at);
-	block_write(init->preset, init->source, (size_t)sources->first->key_place.column - 1, out);
+	append_lines(out, buffer_view(&block), at > 1 && text.data[at - 2] == '\r');
 	buffer_span(out, span_after(text, at));
+	buffer_finish(&block);
 	return true;
 }
 
 /* --- files --- */
 
+/* As the configuration's owner, when it is another one and we may. */
 static bool
-write_all(const char *path, struct span text, int flags, mode_t mode)
+write_all(int fd, struct span text, const struct stat *like)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, mode);
-	if (fd < 0) {
-		return false;
-	}
-	bool good = write(fd, text.data, text.size) == (ssize_t)text.size && fsync(fd) == 0;
+	bool good =
+		write(fd, text.data, text.size) == (ssize_t)text.size &&
+		(like == NULL || geteuid() != 0 || fchown(fd, like->st_uid, like->st_gid) == 0) &&
+		fsync(fd) == 0;
 	int saved = errno;
 	good = close(fd) == 0 && good;
 	errno = good ? errno : saved;
 	return good;
 }
 
-/* Checked as a configuration before it takes the file's name. */
+static bool
+check_draft(const struct init *init, const char *draft)
+{
+	struct buffer report;
+	buffer_init(&report, 1024 * 1024);
+	struct config *config = config_load(draft, CONFIG_TO_READ, &report);
+	bool good = config != NULL;
+	if (!good) {
+		complain("%s would not be right any more; nothing was changed:", init->file);
+		(void)fwrite(report.data, 1, report.size, stderr);
+	}
+	config_release(config);
+	buffer_finish(&report);
+	return good;
+}
+
+/* Checked as a configuration before it takes the file's name; a draft beside it, that nobody else has. */
 static bool
 replace_file(const struct init *init, struct span text)
 {
-	char *draft = joined(init->file, ".new");
+	char *draft = joined(init->file, ".XXXXXX");
 	struct stat old = { .st_mode = 0640 };
-	(void)stat(init->file, &old);
-	bool good = write_all(draft, text, O_TRUNC, old.st_mode & 0777);
+	bool there = stat(init->file, &old) == 0;
+	int fd = mkostemp(draft, O_CLOEXEC);
+	bool good = fd >= 0 && write_all(fd, text, there ? &old : NULL) &&
+	            chmod(draft, old.st_mode & 07777) == 0;
 	if (!good) {
 		complain("%s: %s", draft, strerror(errno));
-	} else {
-		struct buffer report;
-		buffer_init(&report, 1024 * 1024);
-		struct config *config = config_load(draft, CONFIG_TO_READ, &report);
-		good = config != NULL;
-		if (!good) {
-			complain(
-				"the configuration would not be right any more; nothing was changed:");
-			(void)fwrite(report.data, 1, report.size, stderr);
-		}
-		config_release(config);
-		buffer_finish(&report);
 	}
-	if (good && !init->fresh && chown(draft, old.st_uid, old.st_gid) != 0) {
-		complain("%s: its owner cannot be kept: %s", init->file, strerror(errno));
+	good = good && check_draft(init, draft);
+	if (good && there && geteuid() != 0 && old.st_uid != geteuid()) {
+		complain("%s: belongs to somebody else, and would not any more", init->file);
 		good = false;
 	}
 	if (good && rename(draft, init->file) != 0) {
 		complain("%s: %s", init->file, strerror(errno));
 		good = false;
 	}
-	if (!good) {
+	if (!good && fd >= 0) {
 		(void)unlink(draft);
 	}
 	free(draft);
@@ -140,11 +171,17 @@ make_secret(const struct init *init, const char *ending, struct span secret)
 	buffer_init(&path, 65536);
 	buffer_format(&path, "%s/%s%s", directory, init->source, ending);
 	buffer_byte(&path, '\0');
-	(void)mkdir(directory, 0700);
-	bool good = write_all(path.data, secret, O_EXCL, 0600);
+	struct stat like;
+	bool there = stat(init->file, &like) == 0;
+	if (mkdir(directory, 0700) == 0 && there && geteuid() == 0 &&
+	    chown(directory, like.st_uid, like.st_gid) != 0) {
+		complain("%s: %s", directory, strerror(errno));
+	}
+	int fd = open(path.data, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	bool good = fd >= 0 && write_all(fd, secret, there ? &like : NULL);
 	if (good) {
 		say("made a fresh secret: %s (enter it at the provider)", path.data);
-	} else if (errno == EEXIST) {
+	} else if (errno == EEXIST && access(path.data, F_OK) == 0) {
 		say("kept the secret that is there: %s", path.data);
 		good = true;
 	} else {
@@ -196,6 +233,10 @@ tell_next(const struct init *init)
 	if (!init->fresh) {
 		say("no handler may want its events yet: `on: [ %s/* ]`", init->source);
 	}
+	if (init->fresh) {
+		say("a certificate is needed: %stls/cert.pem and key.pem, or another `listen`",
+		    init->directory);
+	}
 	say("then: hooklatch config check -c %s; kill -HUP reloads a running service", init->file);
 }
 
@@ -214,6 +255,11 @@ run(struct init *init)
 		config = config_load(init->file, CONFIG_TO_READ, &report);
 		if (config == NULL) {
 			(void)fwrite(report.data, 1, report.size, stderr);
+			complain("%s was not changed; what would have been written:", init->file);
+			show_block(init);
+			good = false;
+		} else if (access(init->file, W_OK) != 0) {
+			complain("%s: %s", init->file, strerror(errno));
 			good = false;
 		} else if (config_source_by_name(config, init->source) != NULL) {
 			complain(
@@ -227,7 +273,7 @@ run(struct init *init)
 	}
 	int code = EXIT_USAGE;
 	if (good) {
-		code = replace_file(init, buffer_view(&text)) && make_secrets(init) ? EXIT_OK
+		code = make_secrets(init) && replace_file(init, buffer_view(&text)) ? EXIT_OK
 		                                                                    : EXIT_FAILED;
 	}
 	if (code == EXIT_OK) {
@@ -255,7 +301,7 @@ run_init(struct invocation *invocation)
 				return EXIT_USAGE;
 			}
 		}
-		complain("there is no preset \"%s\"; `hooklatch providers` lists them", name);
+		complain_no_preset(name);
 		return EXIT_USAGE;
 	}
 	if (option(invocation, "source") != NULL) {
@@ -268,12 +314,34 @@ run_init(struct invocation *invocation)
 		free(init.file);
 		init.file = memory_text(NEW_FILE);
 	}
+	struct stat link;
+	if (!init.fresh) { /* a link stays a link */
+		char *real = realpath(init.file, NULL);
+		if (real != NULL) {
+			free(init.file);
+			init.file = real;
+		}
+	} else if (lstat(init.file, &link) == 0) {
+		complain("%s: a link to nothing", init.file);
+		free(init.file);
+		return EXIT_FAILED;
+	}
 	const char *slash = strrchr(init.file, '/');
 	init.directory =
 		slash == NULL
 			? memory_text("")
 			: span_copy((struct span){ init.file, (size_t)(slash - init.file) + 1 });
+	/* One at a time: what another one writes meanwhile would be lost. */
+	int lock = open(init.directory[0] == '\0' ? "." : init.directory,
+	                O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (lock >= 0) {
+		(void)flock(lock, LOCK_EX);
+	}
+	init.fresh = access(init.file, F_OK) != 0;
 	int code = run(&init);
+	if (lock >= 0) {
+		(void)close(lock);
+	}
 	free(init.file);
 	free(init.directory);
 	return code;

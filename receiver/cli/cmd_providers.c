@@ -42,7 +42,7 @@ scheme_word(const struct scheme *scheme)
 	case SCHEME_ECDSA_P256_SHA256: return "ECDSA P-256";
 	case SCHEME_RSA_SHA256: return "RSA, certificate";
 	case SCHEME_TOKEN: return "token";
-	case SCHEME_ITEMS: return "HMAC-SHA256 per item";
+	case SCHEME_ITEMS: return "HMAC-SHA256, each item";
 	case SCHEME_SNS: return "RSA, certificate";
 	case SCHEME_JWT: return "JWT ES256";
 	}
@@ -55,7 +55,7 @@ signature_place(const struct scheme *scheme)
 	return scheme->signature_header != NULL  ? scheme->signature_header
 	       : scheme->signature_json != NULL  ? scheme->signature_json
 	       : scheme->algorithm == SCHEME_SNS ? "/Signature"
-	                                         : "in each item";
+	                                         : "hmacSignature";
 }
 
 static json_t *
@@ -66,7 +66,7 @@ row_of(const struct preset *preset)
 	char window[32];
 	units_duration_text(preset->retry_window_ns, window);
 	json_t *row =
-		json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:b, s:b, s:b, s:s, s:s, s:s}",
+		json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:b, s:b, s:b, s:s?, s:s, s:s}",
 	                  "name", preset->name, "title", preset->title, "scheme",
 	                  scheme_word(scheme), "signature_header", signature_place(scheme),
 	                  "event_id", value_json(several ? &scheme->events.id : &scheme->id),
@@ -74,9 +74,8 @@ row_of(const struct preset *preset)
 	                  "body_signed", scheme_body_signed(scheme) ? 1 : 0, "time_signed",
 	                  scheme_time_signed(scheme) ? 1 : 0, "id_signed",
 	                  scheme_id_signed(scheme) ? 1 : 0, "several_events", several ? 1 : 0,
-	                  "challenge", preset->challenge == NULL ? "-" : preset->challenge,
-	                  "retries", preset->retry_window_ns == 0 ? "none" : window, "docs",
-	                  preset->docs);
+	                  "challenge", preset->challenge, "retries",
+	                  preset->retry_window_ns == 0 ? "none" : window, "docs", preset->docs);
 	(void)json_object_set_new(row, "tolerance_seconds",
 	                          scheme->tolerance_ns == 0
 	                                  ? json_null()
@@ -210,7 +209,7 @@ show_one(const struct invocation *invocation, const char *name)
 				return EXIT_NOTHING;
 			}
 		}
-		complain("there is no preset \"%s\"; `hooklatch providers` lists them", name);
+		complain_no_preset(name);
 		return EXIT_NOTHING;
 	}
 	if (has_option(invocation, "json") || has_option(invocation, "jsonl")) {

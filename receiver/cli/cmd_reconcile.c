@@ -2,7 +2,7 @@
  * printed with the command that asks the provider for it again.
  *   GitHub  gh api --paginate /repos/OWNER/REPO/hooks/HOOK/deliveries >F   (also orgs/ORG/hooks/HOOK, app/hook)
  *           https://docs.github.com/en/rest/repos/webhooks#list-deliveries-for-a-repository-webhook
- *   Stripe  stripe events list --limit 100 >F
+ *   Stripe  stripe events list --limit 100 >F (the next page: --starting-after ID)
  *           https://docs.stripe.com/api/events/list */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,58 +24,82 @@ struct reconcile {
 	const char *source;
 	const char *hook; /* repos/OWNER/REPO/hooks/ID; NULL: unknown */
 	json_t *items;    /* {"event_id","type","at","delivery"}, newest try of each event */
-	json_t *seen;     /* event id -> index */
+	json_t *seen;     /* event id -> true */
+	const struct source_settings *settings;
+	size_t unwanted; /* of types that the source does not want */
+	bool goes_on;    /* the list ends before its end */
 };
 
+/* A type that the source does not want is not here, and is not missed. */
+static bool
+is_wanted(const struct reconcile *reconcile, const char *type)
+{
+	const struct source_settings *settings = reconcile->settings;
+	const char *const *globs = settings->types.items;
+	if (node_child(settings->entry.node, "types") == NULL) {
+		return true;
+	}
+	for (size_t i = 0; i < settings->types.count; i++) {
+		if (type_matches(span_of(globs[i]), span_of(type))) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Of several tries of one event (redeliveries) the last is the one to redeliver; GitHub lists the newest first. */
-static void
+static bool
 add_item(struct reconcile *reconcile, const char *id, const char *type, json_t *at,
          json_t *delivery)
 {
-	if (id == NULL || json_object_get(reconcile->seen, id) != NULL) {
-		return;
+	if (id == NULL || type == NULL) {
+		return false;
 	}
-	(void)json_object_set_new(reconcile->seen, id, json_true());
-	(void)json_array_append_new(reconcile->items,
-	                            json_pack("{s:s, s:s, s:O?, s:O?}", "event_id", id, "type",
-	                                      type == NULL ? "" : type, "at", at, "delivery",
-	                                      delivery));
-}
-
-static void
-add_github(struct reconcile *reconcile, const json_t *row)
-{
-	const char *event = json_string_value(json_object_get(row, "event"));
-	add_item(reconcile, json_string_value(json_object_get(row, "guid")), event,
-	         json_object_get(row, "delivered_at"), json_object_get(row, "id"));
-}
-
-static void
-add_stripe(struct reconcile *reconcile, const json_t *row)
-{
-	add_item(reconcile, json_string_value(json_object_get(row, "id")),
-	         json_string_value(json_object_get(row, "type")), json_object_get(row, "created"),
-	         NULL);
+	if (!is_wanted(reconcile, type)) {
+		reconcile->unwanted++;
+	} else if (json_object_get(reconcile->seen, id) == NULL) {
+		(void)json_object_set_new(reconcile->seen, id, json_true());
+		(void)json_array_append_new(reconcile->items,
+		                            json_pack("{s:s, s:s, s:O?, s:O?}", "event_id", id,
+		                                      "type", type, "at", at, "delivery",
+		                                      delivery));
+	}
+	return true;
 }
 
 static bool
+add_row(struct reconcile *reconcile, const json_t *row)
+{
+	if (reconcile->lister == LISTER_GITHUB) {
+		return json_is_integer(json_object_get(row, "id")) &&
+		       add_item(reconcile, json_string_value(json_object_get(row, "guid")),
+		                json_string_value(json_object_get(row, "event")),
+		                json_object_get(row, "delivered_at"), json_object_get(row, "id"));
+	}
+	return add_item(reconcile, json_string_value(json_object_get(row, "id")),
+	                json_string_value(json_object_get(row, "type")),
+	                json_object_get(row, "created"), NULL);
+}
+
+/* False: it is not the provider's list. */
+static bool
 add_document(struct reconcile *reconcile, const json_t *document)
 {
-	const json_t *rows = json_is_array(document) ? document : json_object_get(document, "data");
+	const json_t *rows =
+		reconcile->lister == LISTER_GITHUB ? document : json_object_get(document, "data");
 	size_t index;
 	const json_t *row;
 	if (!json_is_array(rows)) {
 		return false;
 	}
 	json_array_foreach(rows, index, row) {
-		if (json_is_array(row)) { /* gh api --paginate --slurp */
-			(void)add_document(reconcile, row);
-		} else if (reconcile->lister == LISTER_GITHUB) {
-			add_github(reconcile, row);
-		} else {
-			add_stripe(reconcile, row);
+		/* gh api --paginate --slurp: pages in an array */
+		bool page = reconcile->lister == LISTER_GITHUB && json_is_array(row);
+		if (page ? !add_document(reconcile, row) : !add_row(reconcile, row)) {
+			return false;
 		}
 	}
+	reconcile->goes_on = json_is_true(json_object_get(document, "has_more"));
 	return true;
 }
 
@@ -107,6 +131,24 @@ read_list(struct reconcile *reconcile, const char *file)
 	return good;
 }
 
+/* As one word of a shell: the text is the provider's, the line is to be pasted. */
+static void
+put_word(struct buffer *out, const char *text)
+{
+	if (text[0] != '\0' &&
+	    strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/{}") ==
+	            strlen(text)) {
+		buffer_text(out, text);
+		return;
+	}
+	buffer_byte(out, '\'');
+	for (; *text != '\0'; text++) {
+		buffer_text(out, *text == '\'' ? "'\\'" : "");
+		buffer_byte(out, *text);
+	}
+	buffer_byte(out, '\'');
+}
+
 /* The line that asks for it again. The caller frees it. */
 static char *
 command_of(const struct reconcile *reconcile, const json_t *item)
@@ -114,15 +156,15 @@ command_of(const struct reconcile *reconcile, const json_t *item)
 	struct buffer text;
 	buffer_init(&text, 65536);
 	if (reconcile->lister == LISTER_STRIPE) {
-		buffer_format(&text, "stripe events resend %s",
-		              json_string_value(json_object_get(item, "event_id")));
-		if (reconcile->hook != NULL) {
-			buffer_format(&text, " --webhook-endpoint=%s", reconcile->hook);
-		}
+		buffer_text(&text, "stripe events resend ");
+		put_word(&text, json_string_value(json_object_get(item, "event_id")));
+		buffer_text(&text, " --webhook-endpoint=");
+		put_word(&text, reconcile->hook == NULL ? "WE_ID" : reconcile->hook);
 	} else {
-		buffer_format(&text, "gh api -X POST /%s/deliveries/%lld/attempts",
-		              reconcile->hook == NULL ? "repos/{owner}/{repo}/hooks/HOOK_ID"
-		                                      : reconcile->hook,
+		buffer_text(&text, "gh api -X POST /");
+		put_word(&text, reconcile->hook == NULL ? "repos/{owner}/{repo}/hooks/HOOK_ID"
+		                                        : reconcile->hook);
+		buffer_format(&text, "/deliveries/%lld/attempts",
 		              (long long)json_integer_value(json_object_get(item, "delivery")));
 	}
 	return buffer_steal(&text);
@@ -205,9 +247,17 @@ compare(const struct invocation *invocation, struct config *config,
 		say("%zu events in the provider's list; %zu missing or dead here", count,
 		    json_array_size(findings));
 	}
-	if (code == EXIT_FINDINGS && reconcile->hook == NULL &&
-	    reconcile->lister == LISTER_GITHUB) {
-		say("--hook repos/OWNER/REPO/hooks/ID (or orgs/ORG/hooks/ID, app/hook) completes the commands");
+	if (reconcile->unwanted > 0) {
+		say("%zu of types that the source does not want were left out",
+		    reconcile->unwanted);
+	}
+	if (reconcile->goes_on) {
+		say("the list goes on (has_more): what is not in the file was not compared");
+	}
+	if (code == EXIT_FINDINGS && reconcile->hook == NULL) {
+		say(reconcile->lister == LISTER_GITHUB
+		            ? "--hook repos/OWNER/REPO/hooks/ID (or orgs/ORG/hooks/ID, app/hook) completes the commands"
+		            : "--hook we_... (the endpoint's id) completes the commands");
 	}
 	json_decref(findings);
 	return code;
@@ -244,9 +294,13 @@ run_reconcile(struct invocation *invocation)
 	int code = EXIT_USAGE;
 	const struct source *source = config_source_by_name(config, name);
 	struct reconcile reconcile = { .source = name, .hook = option(invocation, "hook") };
+	while (reconcile.hook != NULL && reconcile.hook[0] == '/') {
+		reconcile.hook++;
+	}
 	if (source == NULL) {
 		complain("there is no source \"%s\" in %s", name, config->file);
 	} else if (choose_lister(source, &reconcile.lister)) {
+		reconcile.settings = source->settings;
 		reconcile.items = json_array();
 		reconcile.seen = json_object();
 		if (read_list(&reconcile, file)) {

@@ -6,11 +6,13 @@
 
 /* Where the signature is in the body or in the URL, those are told too. */
 static int
-print_signed(const struct invocation *invocation, const struct made_event *event)
+print_signed(const struct invocation *invocation, const struct made_event *event,
+             const char *media_type)
 {
 	const struct signed_request *request = &event->request;
 	const char *file = option(invocation, "body-out");
 	(void)fwrite(request->lines.data, 1, request->lines.size, stdout);
+	say("send the body as Content-Type: %s", media_type);
 	if (request->query.size > 0) {
 		complain("the URL's query is %.*s", SPAN_ARG(buffer_view(&request->query)));
 	}
@@ -55,7 +57,10 @@ run_sign(struct invocation *invocation)
 				complain(
 					"this provider's signature is in the body: --body-out FILE writes it");
 			}
-			code = print_signed(invocation, &event);
+			code = print_signed(invocation, &event,
+			                    source->scheme.media_type == NULL
+			                            ? "application/json"
+			                            : source->scheme.media_type);
 			signed_request_finish(&event.request);
 		}
 	}

@@ -13,32 +13,6 @@
 
 #define FIELDS_MOST 256
 
-/* `Name: value` lines; other lines are passed over. */
-static size_t
-parse_lines(struct span text, struct field *fields)
-{
-	size_t count = 0;
-	while (text.size > 0 && count < FIELDS_MOST) {
-		size_t size = 0;
-		while (size < text.size && text.data[size] != '\n') {
-			size++;
-		}
-		struct span line = { text.data,
-			             size > 0 && text.data[size - 1] == '\r' ? size - 1 : size };
-		size_t colon = 0;
-		while (colon < line.size && line.data[colon] != ':') {
-			colon++;
-		}
-		if (colon < line.size && colon > 0) {
-			fields[count].name = span_trim((struct span){ line.data, colon });
-			fields[count].value = span_trim(span_after(line, colon + 1));
-			count++;
-		}
-		text = span_after(text, size == text.size ? size : size + 1);
-	}
-	return count;
-}
-
 /* The secrets of all other sources, as far as they can be read. */
 static size_t
 other_sources(struct config *config, const struct source *source, struct diagnosis_source *others)
@@ -264,7 +238,8 @@ run_verify(struct invocation *invocation)
 	if (source != NULL && read_whole(option(invocation, "headers"), &lines) &&
 	    read_whole(option(invocation, "body"), &body)) {
 		struct field items[FIELDS_MOST];
-		struct fields fields = { items, parse_lines(buffer_view(&lines), items) };
+		struct fields fields = { items,
+			                 parse_lines(buffer_view(&lines), items, FIELDS_MOST) };
 		struct verify_request request = request_of(source, fields);
 		json_t *report = json_object();
 		set_target(invocation, &request);

@@ -105,3 +105,28 @@ request_of(const struct source *source, struct fields fields)
 		                        .topic_arns = source->settings->topic_arns.items,
 		                        .topic_count = source->settings->topic_arns.count };
 }
+
+size_t
+parse_lines(struct span text, struct field *fields, size_t most)
+{
+	size_t count = 0;
+	while (text.size > 0 && count < most) {
+		size_t size = 0;
+		while (size < text.size && text.data[size] != '\n') {
+			size++;
+		}
+		struct span line = { text.data,
+			             size > 0 && text.data[size - 1] == '\r' ? size - 1 : size };
+		size_t colon = 0;
+		while (colon < line.size && line.data[colon] != ':') {
+			colon++;
+		}
+		if (colon < line.size && colon > 0) {
+			fields[count].name = span_trim((struct span){ line.data, colon });
+			fields[count].value = span_trim(span_after(line, colon + 1));
+			count++;
+		}
+		text = span_after(text, size == text.size ? size : size + 1);
+	}
+	return count;
+}

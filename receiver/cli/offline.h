@@ -15,12 +15,14 @@ struct source *chosen_source(const struct invocation *invocation, struct config 
 const struct secret *signing_secret(const struct source *source, int64_t now_ns);
 /* --now TIME: RFC 3339 or Unix seconds. False after telling what is wrong. */
 bool chosen_time(const struct invocation *invocation, int64_t *now_ns) MUST_CHECK;
+/* `Name: value` lines as fields, at most `most`; other lines are passed over. */
+size_t parse_lines(struct span text, struct field *fields, size_t most);
 /* A POST to the source, as the configuration describes it. */
 struct verify_request request_of(const struct source *source, struct fields fields);
 
 /* signing.c: one event, signed as the source's provider would. */
 struct made_event {
-	char id[600];
+	char id[600]; /* as the receiver will read it; of several the first one's */
 	struct signed_request request;
 };
 struct signer {

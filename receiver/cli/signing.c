@@ -4,8 +4,11 @@
 
 #include "receiver/base/random.h"
 #include "receiver/cli/offline.h"
+#include "receiver/verify/events.h"
 #include "receiver/verify/mac.h"
 #include "receiver/verify/sample.h"
+
+#define SIGNED_FIELDS_MOST 32
 
 static void
 new_id(const struct invocation *invocation, int64_t number, int64_t now_ns, char id[600])
@@ -81,6 +84,34 @@ read_body(const struct signer *signer, const struct made_event *event, int64_t n
 	return true;
 }
 
+static bool
+take_id(void *context, struct span id, struct span type, struct span text)
+{
+	struct made_event *event = context;
+	(void)type;
+	(void)text;
+	if (id.size > 0) {
+		(void)snprintf(event->id, sizeof(event->id), "%.*s", SPAN_ARG(id));
+	}
+	return false;
+}
+
+/* The id that the receiver will read: it may have parts of which ours is one. */
+static enum events_result
+read_id(const struct signer *signer, struct made_event *event)
+{
+	struct field items[SIGNED_FIELDS_MOST];
+	struct fields fields = { items, parse_lines(buffer_view(&event->request.lines), items,
+		                                    SIGNED_FIELDS_MOST) };
+	struct verify_request request = request_of(signer->source, fields);
+	struct events_reading reading = { .scheme = &signer->source->scheme,
+		                          .request = &request,
+		                          .body = buffer_view(&event->request.body),
+		                          .context = event,
+		                          .event = take_id };
+	return events_read(&reading);
+}
+
 bool
 signer_make(const struct signer *signer, int64_t number, int64_t now_ns, struct made_event *ret)
 {
@@ -110,6 +141,8 @@ signer_make(const struct signer *signer, int64_t number, int64_t now_ns, struct 
 		if (!good) {
 			complain("%s", err.text);
 			signed_request_finish(&ret->request);
+		} else if (read_id(signer, ret) == EVENTS_MALFORMED) {
+			complain("the receiver will refuse this body: it has no event id");
 		}
 	}
 	buffer_finish(&body);

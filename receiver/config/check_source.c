@@ -382,6 +382,47 @@ check_needs(struct config *config, const struct source *source)
 	}
 }
 
+/* What `init` wrote for somebody to fill in, and what cannot be right. */
+static void
+check_filled_in(struct config *config, const struct source *source)
+{
+	struct problems *problems = &config->problems;
+	const struct source_settings *settings = source->settings;
+	const struct node *node = settings->entry.node;
+	const char *url = settings->public_url;
+	const struct {
+		const char *key;
+		const char *value;
+		const char *placeholder;
+	} texts[] = { { "webhook_id", settings->webhook_id, "WEBHOOK_ID" },
+		      { "client_id", settings->client_id, "CLIENT_ID" } };
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		if (texts[i].value != NULL && (texts[i].value[0] == '\0' ||
+		                               strcmp(texts[i].value, texts[i].placeholder) == 0)) {
+			problems_add(problems, value_place(node, texts[i].key),
+			             "%s: write the one that the provider shows", texts[i].key);
+		}
+	}
+	const char *const *topics = settings->topic_arns.items;
+	for (size_t i = 0; i < settings->topic_arns.count; i++) {
+		if (strncmp(topics[i], "arn:", 4) != 0 || strcmp(topics[i], BLOCK_TOPIC) == 0) {
+			problems_add(problems, node_key_place(node, "topic_arns"),
+			             "topic_arns: write the ARNs of your topics; \"%s\" is none",
+			             topics[i]);
+		}
+	}
+	if (url != NULL && strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) {
+		problems_add(
+			problems, value_place(node, "public_url"),
+			"public_url: the whole address as it is entered at the provider, with https://");
+	} else if (url != NULL && strncmp(url, BLOCK_URL, strlen(BLOCK_URL)) == 0 &&
+	           scheme_signs(&source->scheme, SCHEME_URL)) {
+		problems_warn(
+			problems, value_place(node, "public_url"),
+			"public_url: still the example; write the address as it is entered at the provider");
+	}
+}
+
 static void
 check_token_place(struct config *config, struct source *source)
 {
@@ -463,6 +504,7 @@ choose_scheme(struct config *config, struct source *source)
 		source->signed_url = buffer_steal(&url);
 	}
 	check_needs(config, source);
+	check_filled_in(config, source);
 }
 
 struct report {

@@ -173,6 +173,7 @@ static const struct schema_row admin_rows[] = {
 	  .text = "ADDRESS:PORT for metrics, health and the API. Off loopback it needs a token." },
 	{ .name = "token",
 	  .kind = SCHEMA_MAP,
+	  .secret = true,
 	  .off = true,
 	  FIELD(admin_settings, token),
 	  .rows = token_rows,

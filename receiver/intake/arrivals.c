@@ -68,6 +68,7 @@ fields_json(const struct source *source, struct fields fields, struct buffer *ou
 /* --- events --- */
 
 /* `headers` and `block` are the event's own from here on. */
+/* NOLINTBEGIN(readability-non-const-parameter) */
 static struct event *
 build_event(const struct gathering *gathering, struct span id, struct span type, char *headers,
             char *block, size_t size)
@@ -88,6 +89,7 @@ build_event(const struct gathering *gathering, struct span id, struct span type,
 		                     .received_ns = request->exchange->received_ns };
 	return event_create(&parts);
 }
+/* NOLINTEND(readability-non-const-parameter) */
 
 static struct arrival *
 build_arrival(const struct request *request, struct event *event)

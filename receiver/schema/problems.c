@@ -96,6 +96,25 @@ print_caret(struct buffer *out, struct span line, struct place place)
 }
 
 void
+problems_hide(struct problems *problems, int line)
+{
+	if (problems->hidden_count < PROBLEMS_HIDDEN_MOST) {
+		problems->hidden[problems->hidden_count++] = line;
+	}
+}
+
+static bool
+is_hidden(const struct problems *problems, int line)
+{
+	for (size_t i = 0; i < problems->hidden_count; i++) {
+		if (problems->hidden[i] == line) {
+			return true;
+		}
+	}
+	return problems->hidden_count == PROBLEMS_HIDDEN_MOST;
+}
+
+void
 problems_print(struct problems *problems, struct buffer *out)
 {
 	if (problems->count > 1) {
@@ -111,7 +130,7 @@ problems_print(struct problems *problems, struct buffer *out)
 		buffer_format(out, "%s:%d:%d: %s: %s\n", problems->file, problem->place.line,
 		              problem->place.column, kind, problem->text);
 		struct span line = source_line(problems->source, problem->place.line);
-		if (line.size > 0 && line.size < 400) {
+		if (line.size > 0 && line.size < 400 && !is_hidden(problems, problem->place.line)) {
 			buffer_text(out, "    ");
 			buffer_span(out, line);
 			buffer_byte(out, '\n');

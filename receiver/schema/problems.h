@@ -17,6 +17,8 @@ struct place {
 	int width;
 };
 
+#define PROBLEMS_HIDDEN_MOST 64
+
 struct problem {
 	struct place place;
 	bool warning;
@@ -31,6 +33,9 @@ struct problems {
 	size_t count;
 	size_t errors;
 	size_t untold;
+	int hidden
+		[PROBLEMS_HIDDEN_MOST]; /* lines that hold a secret by mistake: they are not shown */
+	size_t hidden_count;
 	bool reading; /* for a command that only reads: what lies beside the file is not looked at */
 };
 
@@ -40,6 +45,8 @@ void problems_add(struct problems *problems, struct place place, const char *for
 	PRINTF(3, 4);
 void problems_warn(struct problems *problems, struct place place, const char *format, ...)
 	PRINTF(3, 4);
+/* A line that is never to be shown: somebody wrote a secret into the file itself. */
+void problems_hide(struct problems *problems, int line);
 /* All of them as text, sorted by place. */
 void problems_print(struct problems *problems, struct buffer *out);
 

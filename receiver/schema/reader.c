@@ -169,6 +169,17 @@ name_is_good(struct span name)
 	return true;
 }
 
+/* Somebody wrote the secret itself. */
+static void
+expect_place(struct problems *problems, const struct schema_row *row, const struct node *node)
+{
+	problems_hide(problems, node->place.line);
+	problems_add(
+		problems, node->place,
+		"%s: expected where it is, such as { file: secrets/name } or { env: NAME }; it never stands in this file",
+		row->name);
+}
+
 static void
 read_elements(struct problems *problems, const struct schema_row *row, const struct node *node,
               struct schema_list *into)
@@ -180,7 +191,12 @@ read_elements(struct problems *problems, const struct schema_row *row, const str
 			             child->key.data);
 		}
 		if (child->kind != NODE_MAP) {
-			problems_add(problems, child->place, "%s: expected a map", row->name);
+			if (row->secret) {
+				expect_place(problems, row, child);
+			} else {
+				problems_add(problems, child->place, "%s: expected a map",
+				             row->name);
+			}
 			continue;
 		}
 		struct schema_entry *entry =
@@ -204,6 +220,10 @@ shape_fits(struct problems *problems, const struct schema_row *row, const struct
 	}
 	if (node->kind == wanted) {
 		return true;
+	}
+	if (row->secret && node->kind == NODE_SCALAR) {
+		expect_place(problems, row, node);
+		return false;
 	}
 	problems_add(problems, node->place, "%s: expected %s", row->name, kind_expected(row->kind));
 	return false;

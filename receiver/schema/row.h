@@ -51,8 +51,9 @@ struct schema_row {
 	size_t size;                   /* of the struct that they are read into */
 	const char *scalar; /* SCHEMA_MAP: a plain text stands for a map with this one key */
 	bool required;
-	bool reload;      /* a reload applies it */
-	bool off;         /* SCHEMA_MAP: nothing of it holds unless it is written */
+	bool reload; /* a reload applies it */
+	bool off;    /* SCHEMA_MAP: nothing of it holds unless it is written */
+	bool secret; /* it tells where a secret is: what stands here instead may be one, and is never shown */
 	bool later;       /* known, and refused in this version */
 	const char *text; /* for the manual; a sentence or two */
 };

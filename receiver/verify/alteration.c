@@ -179,15 +179,20 @@ inflate_body(struct span body, struct buffer *out)
 
 STYLE(compact, .spaced = false)
 STYLE(spaced, .spaced = true)
-STYLE(compact_escaped, .escapes = REENCODE_LOWER_CASE)
-STYLE(compact_escaped_upper, .escapes = REENCODE_UPPER_CASE)
-STYLE(spaced_escaped, .spaced = true, .escapes = REENCODE_LOWER_CASE)
-STYLE(spaced_escaped_upper, .spaced = true, .escapes = REENCODE_UPPER_CASE)
-STYLE(compact_slashes, .slashes = true)
-STYLE(compact_escaped_slashes, .escapes = REENCODE_LOWER_CASE, .slashes = true)
-STYLE(compact_escaped_upper_slashes, .escapes = REENCODE_UPPER_CASE, .slashes = true)
 STYLE(indented_2, .spaced = true, .indent = 2)
 STYLE(indented_4, .spaced = true, .indent = 4)
+STYLE(unescaped, .keep_space = true, .escapes = REENCODE_UTF8)
+STYLE(escaped, .keep_space = true, .escapes = REENCODE_LOWER_CASE)
+STYLE(escaped_upper, .keep_space = true, .escapes = REENCODE_UPPER_CASE)
+STYLE(slashes, .keep_space = true, .escapes = REENCODE_UTF8, .slashes = true)
+STYLE(escaped_slashes, .keep_space = true, .escapes = REENCODE_LOWER_CASE, .slashes = true)
+STYLE(escaped_upper_slashes, .keep_space = true, .escapes = REENCODE_UPPER_CASE, .slashes = true)
+STYLE(compact_unescaped, .escapes = REENCODE_UTF8)
+STYLE(compact_escaped, .escapes = REENCODE_LOWER_CASE)
+STYLE(compact_escaped_slashes, .escapes = REENCODE_LOWER_CASE, .slashes = true)
+STYLE(spaced_unescaped, .spaced = true, .escapes = REENCODE_UTF8)
+STYLE(spaced_escaped, .spaced = true, .escapes = REENCODE_LOWER_CASE)
+STYLE(spaced_escaped_upper, .spaced = true, .escapes = REENCODE_UPPER_CASE)
 
 /* Members in the order of their names; numbers are those of a reader that has 64 bits. */
 static bool
@@ -233,20 +238,29 @@ const struct alteration alterations[] = {
 	{ "it was compressed (gzip or deflate)", inflate_body },
 	{ "its JSON was read and written again: white space was added", compact },
 	{ "its JSON was read and written again: white space was dropped or changed", spaced },
-	{ "its JSON was read and written again: escapes (\\uXXXX) were decoded", compact_escaped },
+	{ "its JSON was read and written again: the indentation (2) was dropped", indented_2 },
+	{ "its JSON was read and written again: the indentation (4) was dropped", indented_4 },
+	{ "its JSON was read and written again: escapes (\\uXXXX or \\/) were added", unescaped },
+	{ "its JSON was read and written again: escapes (\\uXXXX) were decoded", escaped },
 	{ "its JSON was read and written again: escapes in upper case (\\uXXXX) were decoded",
-	  compact_escaped_upper },
+	  escaped_upper },
+	{ "its JSON was read and written again: \\/ became /", slashes },
+	{ "its JSON was read and written again: escapes (\\uXXXX and \\/) were decoded",
+	  escaped_slashes },
+	{ "its JSON was read and written again: escapes in upper case (\\uXXXX and \\/) were decoded",
+	  escaped_upper_slashes },
+	{ "its JSON was read and written again: white space and escapes were added",
+	  compact_unescaped },
+	{ "its JSON was read and written again: white space was added, escapes (\\uXXXX) were decoded",
+	  compact_escaped },
+	{ "its JSON was read and written again: white space was added, escapes (\\uXXXX and \\/) were decoded",
+	  compact_escaped_slashes },
+	{ "its JSON was read and written again: white space was dropped, escapes were added",
+	  spaced_unescaped },
 	{ "its JSON was read and written again: escapes (\\uXXXX) and white space were changed",
 	  spaced_escaped },
 	{ "its JSON was read and written again: escapes in upper case (\\uXXXX) and white space were changed",
 	  spaced_escaped_upper },
-	{ "its JSON was read and written again: \\/ became /", compact_slashes },
-	{ "its JSON was read and written again: escapes (\\uXXXX and \\/) were decoded",
-	  compact_escaped_slashes },
-	{ "its JSON was read and written again: escapes in upper case (\\uXXXX and \\/) were decoded",
-	  compact_escaped_upper_slashes },
-	{ "its JSON was read and written again: the indentation (2) was dropped", indented_2 },
-	{ "its JSON was read and written again: the indentation (4) was dropped", indented_4 },
 	{ "its JSON was read and written again: members were re-ordered", sorted },
 	{ "its JSON was read and written again: members were re-ordered, white space changed",
 	  sorted_spaced },

@@ -185,6 +185,9 @@ explain_malformed(const struct diagnosis *d, struct buffer *why)
 			"the header %s holds no signature, or the URL has no parameter %s: nothing ties the body to "
 			"the signature",
 			place(scheme), scheme->body_hash_query);
+	} else if (scheme->algorithm == SCHEME_TOKEN) {
+		buffer_format(why, "the header %s does not begin with \"%s\"", place(scheme),
+		              scheme->prefix == NULL ? "" : scheme->prefix);
 	} else {
 		buffer_format(why, "%s holds no signature of this scheme (prefix %s, %s)",
 		              place(scheme), scheme->prefix == NULL ? "none" : scheme->prefix,

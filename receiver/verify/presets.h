@@ -54,6 +54,10 @@ struct preset {
 		sample; /* a small event: a template of {id} {type} {seconds} {milliseconds} {rfc3339} */
 };
 
+/* What `init` writes for somebody to fill in. */
+#define BLOCK_URL   "https://hooks.example.com/"
+#define BLOCK_TOPIC "arn:aws:sns:us-east-1:123456789012:TOPIC"
+
 extern const struct preset presets[]; /* the last has no name */
 
 const struct preset *preset_find(const char *name);

@@ -13,7 +13,7 @@ struct writer {
 static void
 new_line(const struct writer *writer)
 {
-	if (writer->style->indent > 0) {
+	if (writer->style->indent > 0 && !writer->style->keep_space) {
 		buffer_format(writer->out, "\n%*s", writer->depth * writer->style->indent, "");
 	}
 }
@@ -72,6 +72,10 @@ put_byte(const struct writer *writer, char byte)
 static bool
 put_string(const struct writer *writer, struct span raw)
 {
+	if (writer->style->escapes == REENCODE_KEEP) {
+		buffer_span(writer->out, raw);
+		return true;
+	}
 	struct buffer text;
 	buffer_init(&text, raw.size + 16);
 	bool good = json_slice_text((struct json_slice){ JSON_STRING, raw }, &text);
@@ -131,6 +135,10 @@ put_mark(struct writer *writer, struct span text)
 		new_line(writer);
 	}
 	buffer_byte(writer->out, mark);
+	if (writer->style->keep_space) {
+		writer->depth += opens ? 1 : 0;
+		return span_after(text, 1);
+	}
 	text = skip_space(span_after(text, 1));
 	if (opens && text.size > 0 && (text.data[0] == '}' || text.data[0] == ']')) {
 		buffer_byte(writer->out, text.data[0]);
@@ -152,6 +160,9 @@ reencode(struct span json, const struct reencode_style *style, struct buffer *ou
 {
 	struct writer writer = { style, out, 0 };
 	struct span text = skip_space(json);
+	if (style->keep_space) {
+		buffer_append(out, json.data, json.size - text.size);
+	}
 	bool good = text.size > 0;
 	while (good && text.size > 0) {
 		if (text.data[0] == '"') {
@@ -178,7 +189,11 @@ reencode(struct span json, const struct reencode_style *style, struct buffer *ou
 			buffer_finish(&ignored);
 			text = span_after(text, size);
 		}
-		text = skip_space(text);
+		struct span next = skip_space(text);
+		if (style->keep_space) {
+			buffer_append(out, text.data, text.size - next.size);
+		}
+		text = next;
 	}
 	return good && writer.depth == 0 && !out->failed;
 }

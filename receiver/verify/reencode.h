@@ -6,14 +6,16 @@
 #include "receiver/base/bytes.h"
 
 enum reencode_escapes {
+	REENCODE_KEEP,       /* strings as they stand */
 	REENCODE_UTF8,       /* what is not ASCII stands as it is */
 	REENCODE_LOWER_CASE, /* as \uXXXX: Python, PHP, Ruby, JavaScript */
 	REENCODE_UPPER_CASE,
 };
 
 struct reencode_style {
-	bool spaced; /* a space behind "," and ":" */
-	int indent;  /* spaces a level, each value on a line of its own; 0: all on one line */
+	bool keep_space; /* white space as it stands; else as the next two say */
+	bool spaced;     /* a space behind "," and ":" */
+	int indent;      /* spaces a level, each value on a line of its own; 0: all on one line */
 	enum reencode_escapes escapes;
 	bool slashes; /* "/" as "\/": PHP */
 };

@@ -11,13 +11,15 @@ decode(enum scheme_key kind, struct span text, unsigned char *key, size_t room, 
 {
 	switch (kind) {
 	case SCHEME_KEY_RAW:
-	case SCHEME_KEY_BASIC:
-		if (text.size > room) {
+	case SCHEME_KEY_BASIC: {
+		bool pair = text.size > 0 && memchr(text.data, ':', text.size) != NULL;
+		if (text.size > room || (kind == SCHEME_KEY_BASIC && !pair)) {
 			return false;
 		}
 		memcpy(key, text.data, text.size);
 		*size = text.size;
 		return true;
+	}
 	case SCHEME_KEY_HEX: return hex_decode(text, key, room, size);
 	case SCHEME_KEY_BASE64_AFTER_WHSEC:
 		if (span_starts(text, SPAN("whsec_"))) {

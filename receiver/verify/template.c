@@ -184,7 +184,8 @@ template_decoded_url(struct span url, struct buffer *out)
 		                                           span_of(decoded[i].encoded)))) {
 			i++;
 		}
-		buffer_byte(out, i < COUNT(decoded) ? decoded[i].byte : url.data[0]);
-		url = span_after(url, i < COUNT(decoded) ? 3 : 1);
+		bool known = i < COUNT(decoded);
+		buffer_append(out, known ? &decoded[i].byte : url.data, 1);
+		url = span_after(url, known ? 3 : 1);
 	}
 }

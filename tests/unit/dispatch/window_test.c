@@ -170,7 +170,7 @@ enum state {
 };
 
 enum {
-	MESSAGES_MOST = 4096
+	MESSAGES_MOST = 65536
 };
 
 struct message {
