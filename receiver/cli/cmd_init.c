@@ -73,14 +73,39 @@ show_block(const struct init *init)
 	buffer_finish(&block);
 }
 
+/* Where a place is in the text. */
+static size_t
+offset_of(struct span text, struct place place)
+{
+	size_t at = 0;
+	for (int line = 1; line < place.line && at < text.size; at++) {
+		line += text.data[at] == '\n' ? 1 : 0;
+	}
+	return at + (size_t)place.column - 1;
+}
+
+/* Whether a map is written with braces: before its first key there is one, and not only space and comments. */
+static bool
+is_flow(struct span text, const struct node *map)
+{
+	size_t end = offset_of(text, map->first->key_place);
+	bool comment = false;
+	for (size_t at = offset_of(text, map->key_place); at < end && at < text.size; at++) {
+		comment = text.data[at] == '\n' ? false : comment || text.data[at] == '#';
+		if (!comment && text.data[at] == '{') {
+			return true;
+		}
+	}
+	return map->first->key_place.line <= map->key_place.line;
+}
+
 /* Behind the line of `sources:`; false after telling why not. */
 static bool
 insert_block(const struct init *init, const struct config *config, struct buffer *out)
 {
 	const struct node *sources = node_child(config->root, "sources");
 	struct span text = config->text;
-	if (sources == NULL || sources->first == NULL ||
-	    sources->first->key_place.line <= sources->key_place.line) {
+	if (sources == NULL || sources->first == NULL || is_flow(text, sources)) {
 		complain("%s: `sources` is not written line by line; put this into it:",
 		         init->file);
 		show_block(init);
@@ -117,8 +142,21 @@ write_all(int fd, struct span text, const struct stat *like)
 	return good;
 }
 
+/* The problems of a draft, as those of the file that it would become. */
+static void
+say_with_name(const struct init *init, struct span report, const char *draft)
+{
+	size_t size = strlen(draft);
+	while (report.size > 0) {
+		bool named = report.size >= size && memcmp(report.data, draft, size) == 0;
+		(void)fwrite(named ? init->file : report.data, 1, named ? strlen(init->file) : 1,
+		             stderr);
+		report = span_after(report, named ? size : 1);
+	}
+}
+
 static bool
-check_draft(const struct init *init, const char *draft)
+check_draft(const struct init *init, const char *draft, int *code)
 {
 	struct buffer report;
 	buffer_init(&report, 1024 * 1024);
@@ -126,39 +164,11 @@ check_draft(const struct init *init, const char *draft)
 	bool good = config != NULL;
 	if (!good) {
 		complain("%s would not be right any more; nothing was changed:", init->file);
-		(void)fwrite(report.data, 1, report.size, stderr);
+		say_with_name(init, buffer_view(&report), draft);
+		*code = EXIT_USAGE;
 	}
 	config_release(config);
 	buffer_finish(&report);
-	return good;
-}
-
-/* Checked as a configuration before it takes the file's name; a draft beside it, that nobody else has. */
-static bool
-replace_file(const struct init *init, struct span text)
-{
-	char *draft = joined(init->file, ".XXXXXX");
-	struct stat old = { .st_mode = 0640 };
-	bool there = stat(init->file, &old) == 0;
-	int fd = mkostemp(draft, O_CLOEXEC);
-	bool good = fd >= 0 && write_all(fd, text, there ? &old : NULL) &&
-	            chmod(draft, old.st_mode & 07777) == 0;
-	if (!good) {
-		complain("%s: %s", draft, strerror(errno));
-	}
-	good = good && check_draft(init, draft);
-	if (good && there && geteuid() != 0 && old.st_uid != geteuid()) {
-		complain("%s: belongs to somebody else, and would not any more", init->file);
-		good = false;
-	}
-	if (good && rename(draft, init->file) != 0) {
-		complain("%s: %s", init->file, strerror(errno));
-		good = false;
-	}
-	if (!good && fd >= 0) {
-		(void)unlink(draft);
-	}
-	free(draft);
 	return good;
 }
 
@@ -221,6 +231,36 @@ make_secrets(const struct init *init)
 	return good;
 }
 
+/* Checked as a configuration before it takes the file's name; a draft beside it, that nobody else has. */
+static bool
+replace_file(const struct init *init, struct span text, int *code)
+{
+	char *draft = joined(init->file, ".XXXXXX");
+	struct stat old = { .st_mode = 0640 };
+	bool there = stat(init->file, &old) == 0;
+	int fd = mkostemp(draft, O_CLOEXEC);
+	bool good = fd >= 0 && write_all(fd, text, there ? &old : NULL) &&
+	            chmod(draft, old.st_mode & 07777) == 0;
+	if (!good) {
+		complain("%s: %s", draft, strerror(errno));
+	}
+	good = good && check_draft(init, draft, code);
+	if (good && there && geteuid() != 0 && old.st_uid != geteuid()) {
+		complain("%s: belongs to somebody else, and would not any more", init->file);
+		good = false;
+	}
+	good = good && make_secrets(init);
+	if (good && rename(draft, init->file) != 0) {
+		complain("%s: %s", init->file, strerror(errno));
+		good = false;
+	}
+	if (!good && fd >= 0) {
+		(void)unlink(draft);
+	}
+	free(draft);
+	return good;
+}
+
 static void
 tell_next(const struct init *init)
 {
@@ -271,10 +311,9 @@ run(struct init *init)
 		}
 		buffer_finish(&report);
 	}
-	int code = EXIT_USAGE;
-	if (good) {
-		code = make_secrets(init) && replace_file(init, buffer_view(&text)) ? EXIT_OK
-		                                                                    : EXIT_FAILED;
+	int code = good ? EXIT_FAILED : EXIT_USAGE;
+	if (good && replace_file(init, buffer_view(&text), &code)) {
+		code = EXIT_OK;
 	}
 	if (code == EXIT_OK) {
 		say("%s: wrote the source %s", init->file, init->source);
@@ -306,6 +345,11 @@ run_init(struct invocation *invocation)
 	}
 	if (option(invocation, "source") != NULL) {
 		init.source = option(invocation, "source");
+	}
+	if (!schema_name_valid(span_of(init.source)) || strcmp(init.source, "hooklatch") == 0) {
+		return usage_error(
+			invocation,
+			"--source: a name is 1 to 64 of a-z, 0-9, _ and -, and not hooklatch");
 	}
 	init.file = memory_text(invocation->config_file);
 	init.fresh = access(init.file, F_OK) != 0;

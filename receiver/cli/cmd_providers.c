@@ -93,12 +93,13 @@ row_of(const struct preset *preset)
 static json_t *
 hmac_row(void)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:s, s:s, s:s}",
-	                 "name", "hmac", "title", "any other scheme, by its parameters", "scheme",
-	                 "yours", "signature_header", "yours", "event_id", "yours", "event_type",
-	                 "yours", "body_signed", 1, "time_signed", 0, "id_signed", 0,
-	                 "several_events", 0, "challenge", "yours", "retries", "yours", "docs",
-	                 "hooklatch.yaml(5)");
+	return json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:n, s:s, s:s, s:n, s:n, s:n}",
+		"name", "hmac", "title", "any other scheme, by its parameters", "scheme", "yours",
+		"signature_header", "yours", "event_id", "yours", "event_type", "yours",
+		"body_signed", 1, "time_signed", 0, "id_signed", 0, "several_events", 0,
+		"challenge", "retries", "yours", "docs", "hooklatch.yaml(5)", "tolerance_seconds",
+		"body_limit", "answer_seconds");
 }
 
 static void
@@ -198,10 +199,50 @@ print_preset(const struct preset *preset)
 	buffer_finish(&block);
 }
 
+/* The row as JSON, where that is asked for. */
+static bool
+print_row(const struct invocation *invocation, json_t *row)
+{
+	bool line = has_option(invocation, "jsonl");
+	bool wanted = line || has_option(invocation, "json");
+	if (line) {
+		(void)json_dumpf(row, stdout, JSON_COMPACT);
+		(void)putchar('\n');
+	} else if (wanted) {
+		print_json(row);
+	}
+	json_decref(row);
+	return wanted;
+}
+
+static int
+show_hmac(const struct invocation *invocation)
+{
+	if (!print_row(invocation, hmac_row())) {
+		(void)puts(
+			"hmac: any other scheme, by its parameters\n"
+			"What is signed, and how, is written into the source: `signature`, `timestamp`, `event_id`,\n"
+			"`event_type`, `events`, `challenge` (hooklatch.yaml(5) tells each).\n\n"
+			"    sources:\n"
+			"      billing:\n"
+			"        path: /billing\n"
+			"        provider: hmac\n"
+			"        signature: { header: X-Billing-Signature, prefix: \"sha256=\", signed: \"{timestamp}.{body}\" }\n"
+			"        timestamp: { header: X-Billing-Timestamp }\n"
+			"        event_id: { header: X-Billing-Id }\n"
+			"        event_type: { json: /type }\n"
+			"        secrets: [ { file: secrets/billing } ]");
+	}
+	return EXIT_OK;
+}
+
 static int
 show_one(const struct invocation *invocation, const char *name)
 {
 	const struct preset *preset = preset_find(name);
+	if (strcmp(name, "hmac") == 0) {
+		return show_hmac(invocation);
+	}
 	if (preset == NULL) {
 		for (const struct preset_refused *row = presets_refused; row->name != NULL; row++) {
 			if (strcmp(row->name, name) == 0) {
@@ -212,11 +253,7 @@ show_one(const struct invocation *invocation, const char *name)
 		complain_no_preset(name);
 		return EXIT_NOTHING;
 	}
-	if (has_option(invocation, "json") || has_option(invocation, "jsonl")) {
-		json_t *row = row_of(preset);
-		print_json(row);
-		json_decref(row);
-	} else {
+	if (!print_row(invocation, row_of(preset))) {
 		print_preset(preset);
 	}
 	return EXIT_OK;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "receiver/base/clock.h"
 #include "receiver/cli/client.h"
 #include "receiver/cli/offline.h"
 #include "receiver/cli/table.h"
@@ -26,8 +27,10 @@ struct reconcile {
 	json_t *items;    /* {"event_id","type","at","delivery"}, newest try of each event */
 	json_t *seen;     /* event id -> true */
 	const struct source_settings *settings;
-	size_t unwanted; /* of types that the source does not want */
-	bool goes_on;    /* the list ends before its end */
+	int64_t kept_since_ns; /* wall time: what retention has let go may have been here */
+	size_t forgotten;      /* older than that */
+	size_t unwanted;       /* of types that the source does not want */
+	bool goes_on;          /* the list ends before its end */
 };
 
 /* A type that the source does not want is not here, and is not missed. */
@@ -47,6 +50,19 @@ is_wanted(const struct reconcile *reconcile, const char *type)
 	return false;
 }
 
+/* Older than what is kept here: nobody knows whether it was. */
+static bool
+is_forgotten(const struct reconcile *reconcile, const json_t *at)
+{
+	int64_t then_ns = INT64_MAX;
+	if (json_is_integer(at) && json_integer_value(at) < INT64_MAX / NS_PER_S) {
+		then_ns = json_integer_value(at) * NS_PER_S;
+	} else if (json_is_string(at) && !clock_parse(span_of(json_string_value(at)), &then_ns)) {
+		then_ns = INT64_MAX;
+	}
+	return then_ns < reconcile->kept_since_ns;
+}
+
 /* Of several tries of one event (redeliveries) the last is the one to redeliver; GitHub lists the newest first. */
 static bool
 add_item(struct reconcile *reconcile, const char *id, const char *type, json_t *at,
@@ -55,7 +71,9 @@ add_item(struct reconcile *reconcile, const char *id, const char *type, json_t *
 	if (id == NULL || type == NULL) {
 		return false;
 	}
-	if (!is_wanted(reconcile, type)) {
+	if (is_forgotten(reconcile, at)) {
+		reconcile->forgotten++;
+	} else if (!is_wanted(reconcile, type)) {
 		reconcile->unwanted++;
 	} else if (json_object_get(reconcile->seen, id) == NULL) {
 		(void)json_object_set_new(reconcile->seen, id, json_true());
@@ -112,6 +130,10 @@ read_list(struct reconcile *reconcile, const char *file)
 	buffer_init(&text, FILE_MOST_BYTES);
 	bool good = read_whole(file, &text);
 	struct span rest = buffer_view(&text);
+	if (good && rest.size == 0) {
+		complain("%s: it is empty: the provider's command said nothing", file);
+		good = false;
+	}
 	while (good && rest.size > 0) {
 		json_t *document = json_loadb(rest.data, rest.size, JSON_DISABLE_EOF_CHECK, &error);
 		if (document == NULL || !add_document(reconcile, document)) {
@@ -239,13 +261,16 @@ compare(const struct invocation *invocation, struct config *config,
 	if (code == EXIT_OK && json_array_size(findings) > 0) {
 		code = print_list(invocation, findings, columns, COUNT(columns));
 		code = code == EXIT_OK ? EXIT_FINDINGS : code;
-	} else if (code == EXIT_OK &&
-	           (has_option(invocation, "json") || has_option(invocation, "jsonl"))) {
+	} else if (code == EXIT_OK && has_option(invocation, "json")) {
 		print_json(findings);
 	}
 	if (code == EXIT_OK || code == EXIT_FINDINGS) {
 		say("%zu events in the provider's list; %zu missing or dead here", count,
 		    json_array_size(findings));
+	}
+	if (reconcile->forgotten > 0) {
+		say("%zu are older than retention.dedup keeps events: whether they were here nobody knows",
+		    reconcile->forgotten);
 	}
 	if (reconcile->unwanted > 0) {
 		say("%zu of types that the source does not want were left out",
@@ -301,6 +326,7 @@ run_reconcile(struct invocation *invocation)
 		complain("there is no source \"%s\" in %s", name, config->file);
 	} else if (choose_lister(source, &reconcile.lister)) {
 		reconcile.settings = source->settings;
+		reconcile.kept_since_ns = clock_wall_ns() - config->settings.retention.dedup_ns;
 		reconcile.items = json_array();
 		reconcile.seen = json_object();
 		if (read_list(&reconcile, file)) {

@@ -504,7 +504,6 @@ choose_scheme(struct config *config, struct source *source)
 		source->signed_url = buffer_steal(&url);
 	}
 	check_needs(config, source);
-	check_filled_in(config, source);
 }
 
 struct report {
@@ -634,6 +633,9 @@ check_source(struct config *config, size_t index, enum config_purpose purpose)
 		             "the name hooklatch is kept for our own events");
 	}
 	choose_scheme(config, source);
+	if (purpose != CONFIG_TO_READ) {
+		check_filled_in(config, source);
+	}
 	check_path(config, source, index);
 	check_allow(config, source);
 	int64_t limit = settings->body_limit != 0 ? settings->body_limit

@@ -154,8 +154,8 @@ read_globs(struct problems *problems, const struct schema_row *row, const struct
 	}
 }
 
-static bool
-name_is_good(struct span name)
+bool
+schema_name_valid(struct span name)
 {
 	if (name.size == 0 || name.size > 64) {
 		return false;
@@ -185,7 +185,7 @@ read_elements(struct problems *problems, const struct schema_row *row, const str
               struct schema_list *into)
 {
 	for (const struct node *child = node->first; child != NULL; child = child->next) {
-		if (row->kind == SCHEMA_NAMED && !name_is_good(child->key)) {
+		if (row->kind == SCHEMA_NAMED && !schema_name_valid(child->key)) {
 			problems_add(problems, child->key_place,
 			             "\"%.80s\": a name is 1 to 64 of a-z, 0-9, _ and -",
 			             child->key.data);

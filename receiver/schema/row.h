@@ -58,6 +58,9 @@ struct schema_row {
 	const char *text; /* for the manual; a sentence or two */
 };
 
+/* Whether it may name an element of SCHEMA_NAMED: [a-z0-9_-]{1,64}. */
+bool schema_name_valid(struct span name);
+
 /* Reads `map` (NULL: nothing is written) into `into`, a zeroed struct that begins with schema_entry. */
 void schema_read(struct problems *problems, const struct schema_row *rows, const struct node *map,
                  void *into);

@@ -270,9 +270,23 @@ const struct alteration alterations[] = {
 bool
 alteration_truncated(struct span body)
 {
-	json_error_t error;
-	json_t *document = json_loadb(body.data, body.size, JSON_ALLOW_NUL, &error);
-	json_decref(document);
-	return document == NULL && body.size > 0 && (body.data[0] == '{' || body.data[0] == '[') &&
-	       json_error_code(&error) == json_error_premature_end_of_input;
+	size_t depth = 0;
+	bool text = false;
+	if (body.size == 0 || (body.data[0] != '{' && body.data[0] != '[')) {
+		return false;
+	}
+	for (size_t i = 0; i < body.size; i++) {
+		char byte = body.data[i];
+		if (text) {
+			i += byte == '\\' ? 1 : 0;
+			text = byte != '"';
+		} else if (byte == '{' || byte == '[') {
+			depth++;
+		} else if (byte == '}' || byte == ']') {
+			depth -= depth > 0 ? 1 : 0;
+		} else {
+			text = byte == '"';
+		}
+	}
+	return text || depth > 0;
 }
