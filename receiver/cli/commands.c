@@ -16,6 +16,8 @@ const struct command commands[] = {
 	  run_config_show },
 	{ "config", "schema", " manual ", NULL, "print a JSON Schema for editors",
 	  run_config_schema },
+	{ "backup", NULL, " json ", "FILE",
+	  "write a checked copy of the store, while the service runs or not", run_backup },
 	{ "init", NULL, " source= ", "NAME", "write a source for a provider into the configuration",
 	  run_init },
 	{ "providers", NULL, LIST, "[NAME]", "list the presets, or tell how to register at one",

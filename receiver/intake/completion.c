@@ -68,29 +68,32 @@ arrival_word(enum arrival_result result)
 	return RESULT_STORE_UNAVAILABLE;
 }
 
+/* How one event ended: what refuses the request refuses all of it. */
+static enum result
+ended(const struct arrival *first, const struct arrival *one)
+{
+	enum result whole = arrival_word(first->result);
+	return whole >= RESULT_FIRST_REFUSAL ? whole : arrival_word(one->result);
+}
+
 /* How the request as a whole ended: accepted when any event is new, else revived when any is, else duplicate. */
 struct tally {
 	enum result result;
-	int64_t events;
 	int64_t fresh;
 	bool has_state;
-	enum delivery_state state;
+	enum delivery_state state; /* of the first event that has one */
 };
 
 static struct tally
 tally_of(const struct arrival *first)
 {
-	struct tally tally = { .result = arrival_word(first->result) };
+	struct tally tally = { .result = ended(first, first) };
 	for (const struct arrival *one = first; one != NULL; one = one->sibling) {
-		enum result result = arrival_word(first->result) >= RESULT_FIRST_REFUSAL
-		                             ? RESULT_STORE_UNAVAILABLE
-		                             : arrival_word(one->result);
-		tally.events++;
+		enum result result = ended(first, one);
+		bool better = result == RESULT_ACCEPTED ||
+		              (result == RESULT_REVIVED && tally.result == RESULT_DUPLICATE);
+		tally.result = better ? result : tally.result;
 		tally.fresh += result == RESULT_ACCEPTED ? 1 : 0;
-		if (result == RESULT_ACCEPTED ||
-		    (result == RESULT_REVIVED && tally.result == RESULT_DUPLICATE)) {
-			tally.result = tally.result == RESULT_ACCEPTED ? RESULT_ACCEPTED : result;
-		}
 		if (one->has_state && !tally.has_state) {
 			tally.has_state = true;
 			tally.state = one->state;
@@ -99,14 +102,11 @@ tally_of(const struct arrival *first)
 	return tally;
 }
 
-/* The figures count events; a request with one is the plain case. */
 static void
-count_events(const struct request *request, const struct arrival *first, const struct tally *tally)
+tell_events(const struct request *request, const struct arrival *first)
 {
 	for (const struct arrival *one = first; one != NULL; one = one->sibling) {
-		enum result result = tally->result >= RESULT_FIRST_REFUSAL
-		                             ? tally->result
-		                             : arrival_word(one->result);
+		enum result result = ended(first, one);
 		if (result == RESULT_ACCEPTED && one->wanted_count == 0) {
 			metrics_add(METRIC_UNROUTED, 1);
 		}
@@ -120,9 +120,7 @@ count_others(const struct request *request, const struct arrival *first, const s
 {
 	bool counted = false;
 	for (const struct arrival *one = first; one != NULL; one = one->sibling) {
-		enum result result = tally->result >= RESULT_FIRST_REFUSAL
-		                             ? tally->result
-		                             : arrival_word(one->result);
+		enum result result = ended(first, one);
 		if (!counted && result == tally->result) {
 			counted = true;
 			continue;
@@ -140,7 +138,7 @@ ON_THREAD(net_thread) complete(struct intake *intake, struct arrival *arrival)
 	ALWAYS(request != NULL, "waiting-request");
 	struct tally tally = tally_of(arrival);
 	bool several = arrival->whole != NULL;
-	count_events(request, arrival, &tally);
+	tell_events(request, arrival);
 	metrics_secret_matched(request->source->name, request->verification.matched);
 	const char *state = NULL;
 	if (tally.result == RESULT_DUPLICATE || tally.result == RESULT_REVIVED) {

@@ -1,0 +1,180 @@
+#include "receiver/store/backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "receiver/base/bytes.h"
+#include "receiver/store/sqlite/sqlite_priv.h"
+
+#define DRAFT_ENDING ".incomplete"
+
+static char *
+with(const char *path, const char *ending)
+{
+	struct buffer text;
+	buffer_init(&text, 65536);
+	buffer_format(&text, "%s%s", path, ending);
+	return buffer_steal(&text);
+}
+
+/* The directory of a path; the caller frees it. */
+static char *
+directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash == NULL   ? memory_text(".")
+	       : slash == path ? memory_text("/")
+	                       : span_copy((struct span){ path, (size_t)(slash - path) });
+}
+
+/* The database's size, its WAL's frames among it: the copy may be as large. */
+static bool
+check_room(const char *path, const char *target, struct error *err)
+{
+	struct stat file;
+	struct stat wal = { .st_size = 0 };
+	struct statvfs there;
+	char *wal_path = with(path, "-wal");
+	char *directory = directory_of(target);
+	bool good = stat(path, &file) == 0 || error_system(err, "%s", path);
+	(void)stat(wal_path, &wal);
+	if (good && statvfs(directory, &there) != 0) {
+		good = error_system(err, "%s", directory);
+	}
+	if (good) {
+		int64_t wanted = 2 * (int64_t)(file.st_size + wal.st_size);
+		int64_t free_bytes = (int64_t)there.f_bavail * (int64_t)there.f_frsize;
+		good = free_bytes >= wanted ||
+		       error_set(err, ERROR_REFUSED,
+		                 "%s: %lld MiB are free, twice the store's size is %lld MiB",
+		                 directory, (long long)(free_bytes >> 20U),
+		                 (long long)(wanted >> 20U));
+	}
+	free(wal_path);
+	free(directory);
+	return good;
+}
+
+static bool
+open_reading(sqlite3 **ret, const char *path, struct error *err)
+{
+	bool good = sqlite3_open_v2(path, ret, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) ==
+	                    SQLITE_OK ||
+	            sqlite_error(err, *ret, "cannot open it");
+	(void)sqlite3_db_config(*ret, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	(void)sqlite3_busy_timeout(*ret, SQLITE_BUSY_MS);
+	return good || error_prefix(err, "%s", path);
+}
+
+static bool
+copy(const char *path, const char *draft, struct error *err)
+{
+	sqlite3 *database = NULL;
+	int64_t application = 0;
+	bool good = open_reading(&database, path, err) &&
+	            sqlite_number(database, "PRAGMA application_id", &application, err);
+	if (good && application != SQLITE_APPLICATION_ID) {
+		good = error_set(err, ERROR_REFUSED, "%s is no store of hooklatch", path);
+	}
+	sqlite3_stmt *statement = NULL;
+	if (good &&
+	    sqlite3_prepare_v2(database, "VACUUM INTO ?1", -1, &statement, NULL) != SQLITE_OK) {
+		good = sqlite_error(err, database, "backup");
+	}
+	if (good) {
+		(void)sqlite3_bind_text(statement, 1, draft, -1, SQLITE_STATIC);
+		good = sqlite3_step(statement) == SQLITE_DONE ||
+		       sqlite_error(err, database, "backup");
+	}
+	(void)sqlite3_finalize(statement);
+	(void)sqlite3_close(database);
+	return good;
+}
+
+/* Every page, every index, and the sums that the ledger keeps. */
+static bool
+check_copy(const char *draft, struct backup *ret, struct error *err)
+{
+	sqlite3 *database = NULL;
+	int64_t sound = 0;
+	int64_t told = 0;
+	bool good =
+		open_reading(&database, draft, err) &&
+		sqlite_number(
+			database,
+			"SELECT count(*) = 1 AND min(integrity_check) = 'ok' FROM pragma_integrity_check",
+			&sound, err) &&
+		sqlite_number(database, "SELECT count(*) FROM events", &ret->events, err) &&
+		sqlite_number(database, "SELECT count(*) FROM delivery", &ret->deliveries, err) &&
+		sqlite_number(database,
+	                      "SELECT coalesce(sum(count), 0) FROM ledger WHERE state = 5", &told,
+	                      err);
+	(void)sqlite3_close(database);
+	if (good && sound != 1) {
+		good = error_set(
+			err, ERROR_STORE_DAMAGED,
+			"the copy is not sound, so the store is not: `PRAGMA integrity_check` says where");
+	} else if (good && told != ret->deliveries) {
+		good = error_set(err, ERROR_STORE_DAMAGED,
+		                 "the copy has %lld deliveries, its ledger tells of %lld",
+		                 (long long)ret->deliveries, (long long)told);
+	}
+	return good;
+}
+
+static bool
+sync_path(const char *path, int flags, struct error *err)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+	bool good = fd >= 0 && fsync(fd) == 0;
+	if (!good) {
+		(void)error_system(err, "%s", path);
+	}
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	return good;
+}
+
+static bool
+name_copy(const char *draft, const char *target, struct backup *ret, struct error *err)
+{
+	struct stat file;
+	char *directory = directory_of(target);
+	bool good = sync_path(draft, O_RDONLY, err);
+	if (good && renameat2(AT_FDCWD, draft, AT_FDCWD, target, RENAME_NOREPLACE) != 0) {
+		good = error_system(err, "%s", target);
+	}
+	good = good && sync_path(directory, O_RDONLY | O_DIRECTORY, err) &&
+	       (stat(target, &file) == 0 || error_system(err, "%s", target));
+	ret->bytes = good ? (int64_t)file.st_size : 0;
+	free(directory);
+	return good;
+}
+
+bool
+store_backup(const char *path, const char *target, struct backup *ret, struct error *err)
+{
+	char *draft = with(target, DRAFT_ENDING);
+	mode_t mask = umask(0077); /* it holds what the events hold */
+	bool good = access(target, F_OK) != 0 ||
+	            error_set(err, ERROR_REFUSED, "%s is there already", target);
+	good = good && check_room(path, target, err);
+	if (good) {
+		(void)unlink(draft); /* of one that was broken off */
+		good = copy(path, draft, err) && check_copy(draft, ret, err) &&
+		       name_copy(draft, target, ret, err);
+		if (!good) {
+			(void)unlink(draft);
+		}
+	}
+	(void)umask(mask);
+	free(draft);
+	return good;
+}
