@@ -31,7 +31,10 @@ describe('guarantee', { timeout: 120_000, concurrency: 4 }, () => {
     const hangs = recorder({ ...once, timeout: '200ms', then: 'sleep 300' });
     const silent = http.createServer(() => {}); // takes the request and never answers
     await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve));
-    t.after(() => silent.close().closeAllConnections());
+    t.after(() => {
+      silent.closeAllConnections();
+      silent.close();
+    });
     const gone = http.createServer();
     await new Promise((resolve) => gone.listen(0, '127.0.0.1', resolve));
     const closed = gone.address().port;

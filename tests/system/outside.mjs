@@ -76,8 +76,10 @@ export async function outside(t, authority, answer) {
   await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   t.after(() => {
     for (const socket of open) socket.destroy();
-    server.close().closeAllConnections();
-    proxy.close().closeAllConnections();
+    for (const one of [server, proxy]) {
+      one.closeAllConnections();
+      one.close();
+    }
   });
   return { asked, connects, fetch: { proxy: `http://127.0.0.1:${proxy.address().port}`, ca: authority.caFile } };
 }
