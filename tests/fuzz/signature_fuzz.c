@@ -104,7 +104,12 @@ make_keys(struct request *request)
 	request->keys = (struct verify_keys){ .secrets = &request->secrets,
 		                              .public_keys = &request->public_keys };
 	if (scheme_has_secrets(scheme)) {
-		struct span text = scheme->key == SCHEME_KEY_HEX ? SPAN("00ff") : SPAN("c2VjcmV0");
+		static const struct span texts[] = { [SCHEME_KEY_RAW] = { "c2VjcmV0", 8 },
+			                             [SCHEME_KEY_BASE64_AFTER_WHSEC] = { "c2VjcmV0",
+			                                                                 8 },
+			                             [SCHEME_KEY_HEX] = { "00ff", 4 },
+			                             [SCHEME_KEY_BASIC] = { "a:b", 3 } };
+		struct span text = texts[scheme->key];
 		PROPERTY(
 			secrets_add(&request->secrets, scheme->key, text, NOW_NS, &err)); /* over */
 		PROPERTY(secrets_add(&request->secrets, scheme->key, text, 0, &err));
