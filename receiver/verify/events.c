@@ -102,10 +102,13 @@ read_one(struct events_reading *reading, const struct shape *shape, struct span 
 		    !is_name(buffer_view(&type))) {
 			type.size = 0;
 		}
-		result =
-			reading->event(reading->context, buffer_view(&id), buffer_view(&type), text)
-				? EVENTS_READ
-				: EVENTS_STOPPED;
+		struct span named = { 0 };
+		if (id.size > 0) {
+			named = buffer_view(&id);
+		}
+		result = reading->event(reading->context, named, buffer_view(&type), text)
+		                 ? EVENTS_READ
+		                 : EVENTS_STOPPED;
 	}
 	buffer_finish(&id);
 	buffer_finish(&type);
