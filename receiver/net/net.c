@@ -440,11 +440,13 @@ on_stop(struct net_call *call)
 		connection_stop(c);
 		c = next;
 	}
+	(void)atomic_fetch_sub(&net->accepting, 1);
 }
 
 void
 net_stop_accepting(struct net *net)
 {
+	atomic_store(&net->accepting, net->loop_count);
 	atomic_store(&net->stopping, true);
 	for (size_t i = 0; i < net->loop_count; i++) {
 		struct stop_call *stop = memory_need(sizeof(*stop));
@@ -454,10 +456,10 @@ net_stop_accepting(struct net *net)
 	}
 }
 
-int64_t
-net_connections(const struct net *net)
+bool
+net_stopped(const struct net *net)
 {
-	return atomic_load(&net->connections);
+	return atomic_load(&net->accepting) == 0 && atomic_load(&net->connections) == 0;
 }
 
 static void

@@ -51,7 +51,8 @@ void net_reload_certificates(struct net *net);
 void net_set_limits(struct net *net, const struct net_limits *limits);
 /* Accepts what waits, then closes the listeners; connections that are idle are closed, others after their answer. */
 void net_stop_accepting(struct net *net);
-int64_t net_connections(const struct net *net);
+/* After net_stop_accepting: no connection is left, and none can come any more. */
+bool net_stopped(const struct net *net);
 /* Ends the loops; connections that are left are cut. After it no callback runs. */
 void net_destroy(struct net *net); /* takes NULL */
 

@@ -52,6 +52,7 @@ struct net {
 	atomic_llong memory_most;
 	atomic_int paused; /* connections that wait for memory */
 	atomic_llong connections;
+	atomic_size_t accepting; /* loops that have not closed their listeners */
 	atomic_bool stopping;
 	atomic_uint next_loop;
 	struct addresses *addresses;

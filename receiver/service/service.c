@@ -516,8 +516,7 @@ drain(struct service *service)
 	bool killed = false;
 	for (;;) {
 		int64_t passed_ns = clock_boot_ns() - begun_ns;
-		bool wire_done =
-			net_connections(service->net) == 0 && intake_waiting(service->intake) == 0;
+		bool wire_done = net_stopped(service->net) && intake_waiting(service->intake) == 0;
 		bool late = passed_ns >= drain_ns;
 		if (engine_running(service->engine) == 0 && (wire_done || late)) {
 			return;
