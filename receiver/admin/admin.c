@@ -437,7 +437,8 @@ on_refused(void *context, struct http_exchange *exchange, enum http_refusal refu
 		                        [HTTP_TIMEOUT] = 408,
 		                        [HTTP_HEADERS_TOO_LARGE] = 431,
 		                        [HTTP_BODY_TOO_LARGE] = 413,
-		                        [HTTP_OVERLOADED] = 503 };
+		                        [HTTP_OVERLOADED] = 503,
+		                        [HTTP_UNANSWERED] = 503 };
 	say(exchange, statuses[refusal], "request",
 	    exchange->wrong == NULL ? "refused" : exchange->wrong);
 }

@@ -33,6 +33,7 @@ struct limits_settings {
 	int64_t header_timeout_ns;
 	int64_t body_timeout_ns;
 	int64_t idle_timeout_ns;
+	int64_t stall_timeout_ns;
 };
 
 struct log_settings_row {

@@ -93,6 +93,14 @@ static const struct schema_row limits_rows[] = {
 	  .most = "1h",
 	  .reload = true,
 	  .text = "How long a connection may wait for its next request." },
+	{ .name = "stall_timeout",
+	  .kind = SCHEMA_DURATION,
+	  FIELD(limits_settings, stall_timeout_ns),
+	  .fallback = "60s",
+	  .least = "2s",
+	  .most = "1h",
+	  .reload = true,
+	  .text = "How long the store, the schedule or a network loop may stand still. Then the service ends with 1, to be started anew." },
 	END_OF_ROWS,
 };
 

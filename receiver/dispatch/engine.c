@@ -98,6 +98,12 @@ engine_running(const struct engine *engine)
 }
 
 int64_t
+engine_busy_ns(const struct engine *engine)
+{
+	return pulse_age_ns(&engine->pulse);
+}
+
+int64_t
 engine_calls(const struct engine *engine)
 {
 	return workers_running(engine->workers);

@@ -8,6 +8,7 @@
 #ifndef HOOKLATCH_DISPATCH_ENGINE_PRIV_H
 #define HOOKLATCH_DISPATCH_ENGINE_PRIV_H
 
+#include "receiver/base/pulse.h"
 #include "receiver/dispatch/attempt.h"
 #include "receiver/dispatch/engine.h"
 #include "receiver/dispatch/workers.h"
@@ -72,6 +73,7 @@ struct engine {
 	struct schedule *schedule;
 	struct queue inbox;
 	pthread_t thread;
+	struct pulse pulse;
 	struct queue questions;
 	pthread_t reader_thread;
 	bool started;

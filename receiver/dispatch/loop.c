@@ -125,6 +125,7 @@ engine_run(void *context)
 	thread_is(&dispatch_thread);
 	struct engine *engine = context;
 	while (!atomic_load(&engine->ending)) {
+		pulse_begin(&engine->pulse);
 		struct queue_item *item = queue_take(&engine->inbox);
 		while (item != NULL) {
 			struct queue_item *next = item->next;
@@ -133,6 +134,7 @@ engine_run(void *context)
 		}
 		int64_t when = schedule_pump(engine->schedule, clock_boot_ns());
 		int64_t wait = when == INT64_MAX ? -1 : when - clock_boot_ns();
+		pulse_end(&engine->pulse);
 		if (wait != 0) {
 			queue_wait(&engine->inbox, when != INT64_MAX && wait < 0 ? 0 : wait);
 		}

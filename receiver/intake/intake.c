@@ -12,6 +12,8 @@
 #include "receiver/verify/diagnose.h"
 #include "receiver/verify/mac.h"
 
+#define ANSWER_MARGIN_NS \
+	(500 * NS_PER_MS) /* after the provider's patience, for a key that came late */
 #define DIAGNOSED_SOURCES_MOST 16
 #define DIAGNOSIS_PAUSE_NS \
 	(100 * NS_PER_MS) /* between two refused signatures that are looked into, for each loop */
@@ -303,6 +305,7 @@ on_head(void *context, struct http_exchange *exchange, size_t *limit)
 	}
 	*limit = source->body_limit;
 	exchange->patience_ns = source->patience_ns;
+	exchange->answer_ns = source->patience_ns + ANSWER_MARGIN_NS;
 	exchange->streaming = request->streaming;
 	exchange->data = request;
 	return HTTP_READ_BODY;
@@ -386,6 +389,29 @@ on_request(void *context, struct http_exchange *exchange)
 	request_judge(exchange->data, false);
 }
 
+/* The disk takes longer than the provider waits. What is on its way to the store may be stored all the same: then the repeat
+ * is a duplicate. */
+static void
+give_up_waiting(struct http_exchange *exchange, struct request *request)
+{
+	struct log_line line;
+	log_begin(
+		&line, LOG_ERROR, "request.rejected",
+		"the store takes longer than the provider waits; the event may be stored all the same");
+	log_text(&line, "source", span_of(request->source->name));
+	log_text(&line, "client", span_of(request->client.text));
+	log_text(&line, "request_id", span_of(request->id));
+	log_text(&line, "error_type", SPAN("store_unavailable"));
+	log_number(&line, "http_status", 503);
+	log_end(&line);
+	request->exchange = NULL;
+	exchange->data = NULL;
+	struct answer answer = { .result = RESULT_STORE_UNAVAILABLE,
+		                 .request_id = request->id,
+		                 .source = request->source };
+	answer_send(exchange, &answer);
+}
+
 static void
 on_refused(void *context, struct http_exchange *exchange, enum http_refusal refusal)
 {
@@ -418,6 +444,7 @@ on_refused(void *context, struct http_exchange *exchange, enum http_refusal refu
 		break;
 	case HTTP_BODY_TOO_LARGE: result = RESULT_BODY_TOO_LARGE; break;
 	case HTTP_OVERLOADED: result = RESULT_OVERLOADED; break;
+	case HTTP_UNANSWERED: give_up_waiting(exchange, request); return;
 	}
 	request_reject(context, exchange, request, result, reason);
 }

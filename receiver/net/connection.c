@@ -74,7 +74,7 @@ enter(struct connection *c, enum connection_state state)
 	case CONNECTION_HEAD: deadline_ns = limits->header_timeout_ns; break;
 	case CONNECTION_BODY: deadline_ns = limits->body_timeout_ns; break;
 	case CONNECTION_PAUSED: deadline_ns = c->exchange->shown.patience_ns; break;
-	case CONNECTION_WAIT: break; /* the store answers, or the process ends */
+	case CONNECTION_WAIT: deadline_ns = c->exchange->shown.answer_ns; break;
 	case CONNECTION_WRITE: deadline_ns = NET_ANSWER_TIMEOUT_NS; break;
 	case CONNECTION_LINGER: deadline_ns = NET_LINGER_NS; break;
 	}
@@ -790,7 +790,10 @@ on_deadline(evutil_socket_t fd, short what, void *argument)
 	case CONNECTION_HANDSHAKE:
 	case CONNECTION_IDLE:
 	case CONNECTION_WRITE:
-	case CONNECTION_LINGER:
-	case CONNECTION_WAIT: connection_close(c); return;
+	case CONNECTION_LINGER: connection_close(c); return;
+	case CONNECTION_WAIT:
+		refuse(c, HTTP_UNANSWERED);
+		run(c);
+		return;
 	}
 }

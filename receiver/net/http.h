@@ -25,6 +25,7 @@ enum http_refusal {
 	HTTP_HEADERS_TOO_LARGE,
 	HTTP_BODY_TOO_LARGE,
 	HTTP_OVERLOADED,
+	HTTP_UNANSWERED, /* the service took too long to answer; it forgets the exchange with its answer */
 };
 
 struct http_peer {
@@ -49,9 +50,10 @@ struct http_exchange {
 	size_t reserved; /* bytes taken from the memory budget; whoever takes the body takes these along */
 	int64_t received_ns; /* wall time of the head's end */
 	int64_t patience_ns; /* how long it may wait for memory; the service may lower it in head() */
-	bool streaming;      /* set by the service in head(): piece() is called */
-	const char *wrong;   /* of HTTP_MALFORMED */
-	void *data;          /* the service's own */
+	int64_t answer_ns; /* how long the service may take to answer a whole request; 0: for ever */
+	bool streaming;    /* set by the service in head(): piece() is called */
+	const char *wrong; /* of HTTP_MALFORMED */
+	void *data;        /* the service's own */
 };
 
 struct http_response {

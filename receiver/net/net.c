@@ -462,6 +462,38 @@ net_stopped(const struct net *net)
 	return atomic_load(&net->accepting) == 0 && atomic_load(&net->connections) == 0;
 }
 
+struct pulse_call {
+	struct net_call call;
+	struct net_loop *loop;
+};
+
+static void
+on_pulse(struct net_call *call)
+{
+	struct pulse_call *pulse = CONTAINER(call, struct pulse_call, call);
+	pulse_end(&pulse->loop->pulse);
+	free(pulse);
+}
+
+int64_t
+net_busy_ns(struct net *net)
+{
+	int64_t longest_ns = 0;
+	for (size_t i = 0; i < net->loop_count; i++) {
+		struct net_loop *loop = &net->loops[i];
+		int64_t age_ns = pulse_age_ns(&loop->pulse);
+		longest_ns = age_ns > longest_ns ? age_ns : longest_ns;
+		if (age_ns == 0) {
+			struct pulse_call *pulse = memory_need(sizeof(*pulse));
+			pulse->call.run = on_pulse;
+			pulse->loop = loop;
+			pulse_begin(&loop->pulse);
+			net_loop_post(loop, &pulse->call);
+		}
+	}
+	return longest_ns;
+}
+
 static void
 on_end(struct net_call *call)
 {

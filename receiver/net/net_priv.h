@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "receiver/base/pulse.h"
 #include "receiver/net/http1_body.h"
 #include "receiver/net/http1_head.h"
 #include "receiver/net/net.h"
@@ -72,6 +73,7 @@ struct net_loop {
 	struct connections paused;
 	struct net_limits limits; /* this loop's copy */
 	pthread_t thread;
+	struct pulse pulse; /* since when a call waits to be run */
 	bool ended;
 	char date[40];
 	int64_t date_s;

@@ -26,6 +26,7 @@
 #include "receiver/log/log.h"
 #include "receiver/metrics/metrics.h"
 #include "receiver/service/notify.h"
+#include "receiver/service/watchdog.h"
 
 #define CERTIFICATE_LOOK_NS (5 * NS_PER_S)
 #define BROKEN_LINGER_NS    (200 * NS_PER_MS) /* for the 503s that are under way */
@@ -44,6 +45,7 @@ struct service {
 	struct keyring *keyring;
 	struct net *net;
 	struct admin *admin;
+	struct watchdog watchdog;
 	int signal_fd;
 	int broken_fd;
 	int64_t since_ns;
@@ -492,6 +494,25 @@ look_at_broken(const struct service *service)
 	}
 }
 
+/* A thread that stands still will not be waited for: no lock is asked for that it may hold, but the log's. */
+static void
+look_at_watchdog(struct service *service)
+{
+	int64_t stall_ns = service->config->settings.limits.stall_timeout_ns;
+	const char *thread = watchdog_look(&service->watchdog, stall_ns);
+	if (thread == NULL) {
+		return;
+	}
+	struct log_line line;
+	log_begin(
+		&line, LOG_FATAL, "service.stalled",
+		"the thread %s has stood still for more than %lld s: the service ends, to be started anew",
+		thread, (long long)(stall_ns / NS_PER_S));
+	log_text(&line, "thread", span_of(thread));
+	log_end(&line);
+	leave_broken();
+}
+
 /* Waits for a signal, the store's end, or the time. */
 static void
 wait_for_something(struct service *service, int64_t ns)
@@ -592,14 +613,25 @@ end(struct service *service, bool good)
 static void
 run(struct service *service)
 {
-	int64_t look_at_ns = clock_boot_ns() + CERTIFICATE_LOOK_NS;
+	int64_t certificates_ns = clock_boot_ns() + CERTIFICATE_LOOK_NS;
+	int64_t watchdog_ns = 0;
+	service->watchdog =
+		(struct watchdog){ service->store, service->engine, service->net, 0, 0 };
 	while (service->stops == 0) {
 		int64_t now = clock_boot_ns();
-		if (now >= look_at_ns) {
+		if (now >= certificates_ns) {
 			net_reload_certificates(service->net);
-			look_at_ns = now + CERTIFICATE_LOOK_NS;
+			certificates_ns = now + CERTIFICATE_LOOK_NS;
 		}
-		wait_for_something(service, look_at_ns - now);
+		if (now >= watchdog_ns) {
+			look_at_watchdog(service);
+			watchdog_ns =
+				now + watchdog_period_ns(
+					      service->config->settings.limits.stall_timeout_ns);
+		}
+		wait_for_something(service,
+		                   (certificates_ns < watchdog_ns ? certificates_ns : watchdog_ns) -
+		                           now);
 	}
 	stop(service);
 }

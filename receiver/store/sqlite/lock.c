@@ -10,16 +10,50 @@
 #include "receiver/base/clock.h"
 #include "receiver/store/sqlite/sqlite_priv.h"
 
-#define LOCK_WAIT_NS (5 * NS_PER_S)
-#define LOCK_STEP_NS (20 * NS_PER_MS)
+#define LOCK_FILE_BYTES 256
+#define LOCK_WAIT_NS    (5 * NS_PER_S)
+#define LOCK_STEP_NS    (20 * NS_PER_MS)
 
-/* The file says "serve 1234" or "command 1234". */
+/* The file says "serve 1234" or "command 1234", and on its second line "stored 42 at 2026-01-02T03:04:05.678901Z". */
 static void
 read_owner(int fd, char *text, size_t room)
 {
 	ssize_t size = pread(fd, text, room - 1, 0);
 	text[size < 0 ? 0 : size] = '\0';
 	text[strcspn(text, "\n")] = '\0';
+}
+
+static void
+read_mark(struct lock *lock)
+{
+	char text[LOCK_FILE_BYTES];
+	ssize_t size = pread(lock->fd, text, sizeof(text) - 1, 0);
+	text[size < 0 ? 0 : size] = '\0';
+	char *line = strstr(text, "\nstored ");
+	char *end = NULL;
+	lock->mark_seq = line == NULL ? 0 : strtoll(line + strlen("\nstored "), &end, 10);
+	if (lock->mark_seq <= 0 || strncmp(end, " at ", 4) != 0 ||
+	    !clock_parse((struct span){ end + 4, strcspn(end + 4, "\n") }, &lock->mark_ns)) {
+		lock->mark_seq = 0;
+	}
+}
+
+/* The text is for people and for the next start; the lock holds without it, on a full disk too. */
+static void
+write_file(const struct lock *lock)
+{
+	char text[LOCK_FILE_BYTES];
+	char when[CLOCK_TEXT_BYTES];
+	int size = snprintf(text, sizeof(text), "%s %ld\n", lock->serving ? "serve" : "command",
+	                    (long)getpid());
+	if (lock->mark_seq > 0) {
+		clock_text(lock->mark_ns, when);
+		size += snprintf(text + size, sizeof(text) - (size_t)size, "stored %lld at %s\n",
+		                 (long long)lock->mark_seq, when);
+	}
+	if (pwrite(lock->fd, text, (size_t)size, 0) == size) {
+		(void)!ftruncate(lock->fd, size);
+	}
 }
 
 static bool
@@ -61,13 +95,20 @@ lock_take(struct lock *lock, const char *store_path, bool serving, struct error 
 		struct timespec step = { 0, LOCK_STEP_NS };
 		(void)nanosleep(&step, NULL);
 	}
-	int size = snprintf(owner, sizeof(owner), "%s %ld\n", serving ? "serve" : "command",
-	                    (long)getpid());
-	if (ftruncate(lock->fd, 0) != 0 || pwrite(lock->fd, owner, (size_t)size, 0) != size) {
-		/* The name is for people; the lock holds without it, on a full disk too. */
-		return true;
-	}
+	read_mark(lock);
+	lock->serving = serving;
+	write_file(lock);
 	return true;
+}
+
+void
+lock_mark(struct lock *lock, int64_t seq, int64_t wall_ns)
+{
+	if (lock->fd >= 0 && seq > lock->mark_seq) {
+		lock->mark_seq = seq;
+		lock->mark_ns = wall_ns;
+		write_file(lock);
+	}
 }
 
 void

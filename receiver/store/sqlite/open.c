@@ -191,6 +191,37 @@ check_suspect(struct store *store, struct error *err)
 	return good;
 }
 
+/* A copy of the store that is older than what the last service had acknowledged: what came between is not here. It is said
+ * aloud, and its numbers are not used again. */
+static bool
+judge_age(struct store *store, struct error *err)
+{
+	if (store->lock.mark_seq <= store->stored_seq) {
+		return true;
+	}
+	sqlite3_stmt *statement;
+	if (sqlite3_prepare_v2(store->database,
+	                       "SELECT received_at FROM events ORDER BY seq DESC LIMIT 1", -1,
+	                       &statement, NULL) != SQLITE_OK) {
+		return sqlite_error(err, store->database, "the newest event");
+	}
+	char until[CLOCK_TEXT_BYTES];
+	bool some = sqlite3_step(statement) == SQLITE_ROW;
+	clock_text(store->lock.mark_ns, until);
+	struct log_line line;
+	log_begin(
+		&line, LOG_ERROR, "store.older",
+		"this store ends before what was acknowledged on it: %lld events are missing, received after %s and up to "
+		"%s; ask the providers to redeliver what they sent in that time",
+		(long long)(store->lock.mark_seq - store->stored_seq),
+		some ? (const char *)sqlite3_column_text(statement, 0) : "its beginning", until);
+	log_number(&line, "missing", store->lock.mark_seq - store->stored_seq);
+	log_end(&line);
+	(void)sqlite3_finalize(statement);
+	store->stored_seq = store->lock.mark_seq;
+	return true;
+}
+
 static bool
 load_seq(struct store *store, struct error *err)
 {
@@ -202,6 +233,9 @@ load_seq(struct store *store, struct error *err)
 		return false;
 	}
 	store->stored_seq = stored > newest ? stored : newest;
+	if (!judge_age(store, err)) {
+		return false;
+	}
 	store->next_seq = store->stored_seq + 1;
 	return true;
 }
@@ -257,12 +291,31 @@ ON_THREAD(store_thread) prepare(struct store *store, struct error *err)
 	       replays_load(store, err) && purge_load(store, err);
 }
 
+static bool
+set_aside(struct store *store, struct error *err)
+{
+	if (!store->serving) {
+		return true;
+	}
+	if (!reserve_open(&store->reserve, store->path, err)) {
+		return false;
+	}
+	if (!reserve_hold(&store->reserve)) {
+		log_say(LOG_WARN, "store.no_reserve",
+		        "no room to set %d KiB aside: on a full disk the results of running handlers will have to wait",
+		        RESERVE_BYTES / 1024);
+	}
+	return true;
+}
+
 bool
 store_open(struct store **ret, const struct store_options *options, struct error *err)
 {
 	struct store *store = memory_need(sizeof(*store));
 	store->path = memory_text(options->path);
+	store->serving = options->serving;
 	store->lock.fd = -1;
+	store->reserve.fd = -1;
 	store->inbox.fd = -1;
 	store->waiting_tail = &store->waiting;
 	store->effects_tail = &store->effects;
@@ -273,7 +326,8 @@ store_open(struct store **ret, const struct store_options *options, struct error
 	thread_is(&store_thread);
 	bool good = queue_init(&store->inbox, err) && check_file_system(store->path, err) &&
 	            lock_take(&store->lock, store->path, options->serving, err) &&
-	            check_wal(options, err) && open_database(store, err) && prepare(store, err);
+	            set_aside(store, err) && check_wal(options, err) && open_database(store, err) &&
+	            prepare(store, err);
 	thread_become(NULL);
 	if (!good) {
 		(void)store_close(store);

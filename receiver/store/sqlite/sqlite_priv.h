@@ -19,10 +19,15 @@ bool sqlite_number(sqlite3 *database, const char *sql, int64_t *ret, struct erro
 struct lock {
 	int fd;
 	char *path;
+	bool serving;
+	int64_t mark_seq; /* what the last service on this store had stored, and when; 0: not known */
+	int64_t mark_ns;
 };
 /* One process owns a store. ERROR_LOCKED names the pid of the owner. */
 bool lock_take(struct lock *lock, const char *store_path, bool serving, struct error *err)
 	MUST_CHECK;
+/* Notes what is stored by now. A mark that cannot be written is none. */
+void lock_mark(struct lock *lock, int64_t seq, int64_t wall_ns);
 void lock_release(struct lock *lock);
 
 /* wal_scan.c: before SQLite opens the file. */

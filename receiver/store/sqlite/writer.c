@@ -149,6 +149,17 @@ set_state(struct store *store, enum store_state state, const char *why)
 	}
 }
 
+/* Beside the file, not synced: an older copy of the store that is put in its place is known by it. */
+static void
+mark(struct store *store)
+{
+	if (store->serving && store->batch.now_ns - store->marked_ns >= STORE_MARK_NS &&
+	    store->stored_seq > store->lock.mark_seq) {
+		lock_mark(&store->lock, store->stored_seq, store->batch.now_ns);
+		store->marked_ns = store->batch.now_ns;
+	}
+}
+
 /* What a committed transaction makes known, the answers apart. */
 static void
 ON_THREAD(store_thread) publish(struct store *store)
@@ -156,12 +167,13 @@ ON_THREAD(store_thread) publish(struct store *store)
 	struct batch *batch = &store->batch;
 	const struct store_listener *listener = &store->listener;
 	store->stored_seq = store->next_seq - 1;
+	mark(store);
 	order_tries_settle(store, true);
 	ledger_publish(store);
 	keep_notes(store);
 	(void)atomic_fetch_add(&store->commits, 1);
 	metrics_add(METRIC_COMMITS, 1);
-	if (atomic_load(&store->state) != STORE_GOOD) {
+	if (atomic_load(&store->state) == STORE_BUSY) {
 		set_state(store, STORE_GOOD, "");
 	}
 	if (batch->jobs != NULL) {
@@ -177,7 +189,13 @@ void
 writer_failed(struct store *store, const struct error *err)
 {
 	switch (err->kind) {
-	case ERROR_STORE_FULL: set_state(store, STORE_FULL, err->text); break;
+	case ERROR_STORE_FULL:
+		if (atomic_load(&store->state) == STORE_FULL) {
+			store->reserve_spent = true;
+		}
+		set_state(store, STORE_FULL, err->text);
+		reserve_give(&store->reserve);
+		break;
 	case ERROR_STORE_BUSY: set_state(store, STORE_BUSY, err->text); break;
 	case ERROR_INVALID: break; /* one statement's fault */
 	default:
@@ -599,8 +617,15 @@ ON_THREAD(store_thread) probe(struct store *store)
 	if ((state != STORE_FULL && state != STORE_BUSY) || clock_boot_ns() < store->probe_at_ns) {
 		return;
 	}
+	if (state == STORE_FULL && store->serving && !reserve_hold(&store->reserve)) {
+		store->probe_at_ns = clock_boot_ns() + STORE_PROBE_NS;
+		return;
+	}
 	if (!writer_transaction(store, probe_work, NULL, &err)) {
 		log_say(LOG_DEBUG, "store.probe", "still not: %s", err.text);
+	} else if (state == STORE_FULL) {
+		store->reserve_spent = false;
+		set_state(store, STORE_GOOD, "");
 	}
 }
 
@@ -671,6 +696,21 @@ next_wake(const struct store *store)
 	return wait < 0 ? 0 : wait;
 }
 
+/* The disk is full: what is new is refused, and what was done is written into the space that was set aside for it. */
+static void
+ON_THREAD(store_thread) turn_full(struct store *store, struct pack *pack)
+{
+	struct error err;
+	(void)pthread_mutex_lock(&store->text_lock);
+	(void)error_set(&err, ERROR_STORE_FULL, "%s", store->why);
+	(void)pthread_mutex_unlock(&store->text_lock);
+	refuse_waiting(store, ARRIVAL_FULL, &err);
+	if (store->waiting != NULL && !store->reserve.held && !store->reserve_spent) {
+		fill_pack(store, pack);
+		run_pack(store, pack);
+	}
+}
+
 /* One turn: a batch of what waits, a slice of each replay, a checkpoint. */
 static void
 ON_THREAD(store_thread) turn(struct store *store, struct pack *pack)
@@ -687,6 +727,8 @@ ON_THREAD(store_thread) turn(struct store *store, struct pack *pack)
 		}
 		setup_run(store, setup);
 		end_change(setup, setup->good ? NULL : &setup->error);
+	} else if (store->waiting != NULL && atomic_load(&store->state) == STORE_FULL) {
+		turn_full(store, pack);
 	} else if (store->waiting != NULL && (good || !only_results_wait(store))) {
 		fill_pack(store, pack);
 		run_pack(store, pack);
@@ -720,9 +762,12 @@ store_run(void *context)
 	struct store *store = context;
 	struct pack *pack = memory_need(sizeof(*pack));
 	while (!may_end(store)) {
+		pulse_end(&store->pulse);
 		queue_wait(&store->inbox, next_wake(store));
+		pulse_begin(&store->pulse);
 		turn(store, pack);
 	}
+	pulse_end(&store->pulse);
 	free(pack);
 }
 
@@ -788,6 +833,8 @@ store_close(struct store *store)
 	for (size_t i = 0; i < STORE_HANDLERS_MOST; i++) {
 		free(atomic_load(&store->names[i]));
 	}
+	reserve_close(&store->reserve);
+	lock_mark(&store->lock, store->stored_seq, clock_wall_ns());
 	lock_release(&store->lock);
 	queue_finish(&store->inbox);
 	(void)pthread_mutex_destroy(&store->text_lock);
@@ -859,8 +906,14 @@ store_ready(const struct store *store, struct buffer *why)
 {
 	static const char *const names[] = { "good", "full", "busy", "broken" };
 	int state = atomic_load(&store->state);
-	if (state == STORE_GOOD) {
+	int64_t busy_ns = pulse_age_ns(&store->pulse);
+	if (state == STORE_GOOD && busy_ns < STORE_STUCK_NS) {
 		return true;
+	}
+	if (state == STORE_GOOD) {
+		buffer_format(why, "store stuck: the disk has not answered for %lld ms",
+		              (long long)(busy_ns / NS_PER_MS));
+		return false;
 	}
 	struct store *locked = (struct store *)(uintptr_t)store;
 	(void)pthread_mutex_lock(&locked->text_lock);
@@ -922,6 +975,12 @@ void
 store_set_imbalance(struct store *store, int64_t off)
 {
 	atomic_store(&store->imbalance, off);
+}
+
+int64_t
+store_busy_ns(const struct store *store)
+{
+	return pulse_age_ns(&store->pulse);
 }
 
 int64_t

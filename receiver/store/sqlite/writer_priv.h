@@ -7,11 +7,15 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "receiver/base/pulse.h"
 #include "receiver/sandbox/sandbox.h"
+#include "receiver/store/sqlite/reserve.h"
 #include "receiver/store/sqlite/sqlite_priv.h"
 
 #define WAL_CHECKPOINT_PAGES 1000
 #define STORE_PROBE_NS       NS_PER_S /* how often a full disk is tried again */
+#define STORE_STUCK_NS       NS_PER_S /* a turn that takes longer is not ready */
+#define STORE_MARK_NS        NS_PER_S /* how often the lock file says how far the store has come */
 #define LEDGER_SEGMENT_BITS  16
 
 enum statement {
@@ -139,6 +143,9 @@ struct open_try {
 struct store {
 	char *path;
 	struct lock lock;
+	struct reserve reserve;
+	bool serving;
+	bool reserve_spent; /* full again, with the reserve given up */
 	sqlite3 *database;
 	sqlite3_stmt *statements[STATEMENTS];
 	struct queue inbox;
@@ -159,6 +166,7 @@ struct store {
 	bool claims_returned;
 	int64_t next_seq;
 	int64_t stored_seq;
+	int64_t marked_ns; /* wall time of the mark in the lock file */
 	int wal_pages;
 	int64_t probe_at_ns;
 	ino_t wal_inode;
@@ -168,6 +176,7 @@ struct store {
 	size_t replay_count;
 	/* shared */
 	atomic_int state;
+	struct pulse pulse;
 	atomic_llong commits;
 	atomic_bool claims_paused;
 	atomic_llong counts[STORE_HANDLERS_MOST][LEDGER_RECEIVED + 1];
