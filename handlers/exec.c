@@ -67,6 +67,13 @@ check_exec(void *settings, const struct kind_check *check)
 	return true;
 }
 
+static const char *
+exec_program(const void *settings)
+{
+	const char *const *program = ((const struct exec_settings *)settings)->program.items;
+	return program[0];
+}
+
 /* One call: the child and its pipes. */
 struct call {
 	const struct attempt *attempt;
@@ -488,6 +495,7 @@ const struct handler_kind handler_exec = {
 	.name = "exec",
 	.rows = rows,
 	.settings_bytes = sizeof(struct exec_settings),
+	.program = exec_program,
 	.guarantees = 1U << GUARANTEE_AT_LEAST_ONCE | 1U << GUARANTEE_AT_MOST_ONCE,
 	.check = check_exec,
 	.run = run_exec,

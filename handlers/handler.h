@@ -104,6 +104,8 @@ struct handler_kind {
 	bool (*check)(void *settings, const struct kind_check *check);
 	/* The secret among the settings, or NULL: none is written. Its text becomes `key` before check(). NULL: never any. */
 	struct handler_secret *(*secret)(void *settings);
+	/* The program that it starts, as it is written. NULL: it starts none. */
+	const char *(*program)(const void *settings);
 	/* How long the destination recognises our idempotency key, ns; 0: it does not say. NULL: never. */
 	int64_t (*deduplicates)(const void *settings);
 	/* At most one of the two. On a worker; or on the store thread, inside the transaction: err says what went wrong. A kind

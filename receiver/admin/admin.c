@@ -433,12 +433,9 @@ on_refused(void *context, struct http_exchange *exchange, enum http_refusal refu
 {
 	thread_is(&net_thread);
 	(void)context;
-	static const int statuses[] = { [HTTP_MALFORMED] = 400,
-		                        [HTTP_TIMEOUT] = 408,
-		                        [HTTP_HEADERS_TOO_LARGE] = 431,
-		                        [HTTP_BODY_TOO_LARGE] = 413,
-		                        [HTTP_OVERLOADED] = 503,
-		                        [HTTP_UNANSWERED] = 503 };
+	static const int statuses[] = { [HTTP_MALFORMED] = 400,         [HTTP_TIMEOUT] = 408,
+		                        [HTTP_HEADERS_TOO_LARGE] = 431, [HTTP_BODY_TOO_LARGE] = 413,
+		                        [HTTP_OVERLOADED] = 503,        [HTTP_UNANSWERED] = 503 };
 	say(exchange, statuses[refusal], "request",
 	    exchange->wrong == NULL ? "refused" : exchange->wrong);
 }
@@ -461,7 +458,8 @@ listen_unix(struct admin *admin, const struct admin_options *options, struct err
 {
 	struct buffer text;
 	struct net_listen listen = { .mode = options->group == NULL ? 0600 : 0660,
-		                     .group = options->group };
+		                     .group = options->group,
+		                     .only_ours = true };
 	buffer_init(&text, 4096);
 	buffer_format(&text, "unix:%s", options->path);
 	bool good = address_parse(buffer_view(&text), &listen.address, err) &&
@@ -506,7 +504,7 @@ admin_create(struct admin **ret, const struct admin_options *options, struct err
 	admin->since_ns = options->since_ns;
 	admin->engine = options->engine;
 	admin->config = config_share(options->config);
-	admin->started = config_share(options->config);
+	admin->started = config_share_settings(options->config);
 	admin->last = &admin->first;
 	(void)pthread_mutex_init(&admin->lock, NULL);
 	pthread_condattr_t monotonic;
@@ -614,7 +612,7 @@ admin_destroy(struct admin *admin)
 	}
 	admin_end(admin);
 	config_release(admin->config);
-	config_release(admin->started);
+	config_release_settings(admin->started);
 	(void)pthread_mutex_destroy(&admin->lock);
 	(void)pthread_cond_destroy(&admin->work);
 	free(admin);

@@ -95,9 +95,8 @@ ask_socket(const struct config *config, const char *path, const char *query, con
 
 /* --- without a service --- */
 
-/* As root, become the owner of the database first: what is made must stay his. */
-static void
-become_owner(const char *path)
+void
+client_become_owner(const char *path)
 {
 	struct stat status;
 	if (geteuid() == 0 && stat(path, &status) == 0 && status.st_uid != 0) {
@@ -264,7 +263,7 @@ ask_here(struct config *config, const char *path, const char *query, const char 
 	struct reader *reader = NULL;
 	char name[128];
 	struct api_answer answer = { .status = 0 };
-	become_owner(config->store_path);
+	client_become_owner(config->store_path);
 	log_set_level(LOG_ERROR);
 	buffer_init(&answer.body, 512 * 1024 * 1024);
 	if ((body == NULL || open_writer(config, &store, err)) &&

@@ -75,6 +75,7 @@ struct config *command_config(const struct invocation *invocation, enum config_p
 #define FILTER_OPTIONS " source= type= handler= state= id= since= until= error= limit= "
 
 int run_serve(struct invocation *invocation);
+int run_doctor(struct invocation *invocation);
 int run_backup(struct invocation *invocation);
 int run_init(struct invocation *invocation);
 int run_reconcile(struct invocation *invocation);

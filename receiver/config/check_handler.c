@@ -304,12 +304,31 @@ check_order(struct config *config, const struct handler *handler)
 	}
 }
 
+/* What a program is told of our environment is not what we keep from everybody. */
+static void
+check_environment(struct config *config, const struct handler *handler)
+{
+	const struct node *list = node_child(handler->settings->entry.node, "environment");
+	for (const struct node *child = list == NULL ? NULL : list->first; child != NULL;
+	     child = child->next) {
+		char *name = span_copy(child->text);
+		if (secret_is_variable(name)) {
+			problems_add(
+				&config->problems, child->place,
+				"environment: %s holds a secret of a source, which no program gets",
+				name);
+		}
+		free(name);
+	}
+}
+
 void
 check_handler(struct config *config, struct handler *handler, const char *const *setups,
               enum config_purpose purpose)
 {
 	check_on(config, handler);
 	check_when(config, handler);
+	check_environment(config, handler);
 	check_kind(config, handler, setups, purpose);
 	check_timeout(config, handler);
 	check_guarantee(config, handler);

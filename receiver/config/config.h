@@ -266,6 +266,7 @@ struct handler {
 
 struct config {
 	atomic_int references;
+	atomic_int keyed; /* of these, who uses secrets */
 	struct arena arena;
 	struct problems problems;
 	char *file;
@@ -297,7 +298,12 @@ enum config_purpose {
 struct config *config_load(const char *file, enum config_purpose purpose, struct buffer *report)
 	MUST_CHECK;
 struct config *config_share(struct config *config);
-void config_release(struct config *config); /* takes NULL; wipes secrets with the last reference */
+void config_release(
+	struct config *
+		config); /* takes NULL; wipes sources' and handlers' secrets with the last reference */
+/* A reference that does not keep these secrets. */
+struct config *config_share_settings(struct config *config);
+void config_release_settings(struct config *config); /* takes NULL */
 
 /* Reads the secrets and keys of one source of a config that was loaded to read. */
 bool config_read_keys(struct config *config, struct source *source, struct error *err) MUST_CHECK;
@@ -339,8 +345,10 @@ void config_check(struct config *config, enum config_purpose purpose);
 /* effective.c: for `config show`, adds to the tree what holds without being written. Nothing is checked after it. */
 void config_make_effective(struct config *config);
 
-/* secrets.c */
+/* secrets.c: on the main thread. The text is to be wiped by the caller; a variable is taken out of the environment. */
 bool secret_read(const struct config *config, const struct secret_settings *settings,
                  struct buffer *text, struct error *err) MUST_CHECK;
+/* Whether the variable holds a secret that was read. */
+bool secret_is_variable(const char *name);
 
 #endif

@@ -8,6 +8,55 @@
 
 #include "receiver/config/config.h"
 
+/* What the environment held: a program's environment can be read in /proc for as long as it lives, so each value is taken out of
+ * it the first time, and kept here for reloads. On the main thread alone. */
+struct taken {
+	struct taken *next;
+	char *name;
+	char *value;
+};
+
+static struct taken *taken_values;
+
+static struct taken *
+taken_of(const char *name)
+{
+	struct taken *taken = taken_values;
+	while (taken != NULL && strcmp(taken->name, name) != 0) {
+		taken = taken->next;
+	}
+	return taken;
+}
+
+static const char *
+take_variable(const char *name)
+{
+	struct taken *taken = taken_of(name);
+	char *value = getenv(name);
+	if (value == NULL) {
+		return taken == NULL ? NULL : taken->value;
+	}
+	if (taken == NULL) {
+		taken = memory_need(sizeof(*taken));
+		taken->name = memory_text(name);
+		taken->next = taken_values;
+		taken_values = taken;
+	} else {
+		memory_wipe(taken->value, strlen(taken->value));
+		free(taken->value);
+	}
+	taken->value = memory_text(value);
+	memory_wipe(value, strlen(value));
+	(void)unsetenv(name);
+	return taken->value;
+}
+
+bool
+secret_is_variable(const char *name)
+{
+	return taken_of(name) != NULL;
+}
+
 static bool
 read_file(const char *path, struct buffer *text, struct error *err)
 {
@@ -42,8 +91,12 @@ bool
 secret_read(const struct config *config, const struct secret_settings *settings,
             struct buffer *text, struct error *err)
 {
+	/* A buffer that grows leaves what it held behind. */
+	if (!buffer_reserve(text, text->limit)) {
+		return error_set(err, ERROR_MEMORY, "no memory for a secret");
+	}
 	if (settings->env != NULL) {
-		const char *value = getenv(settings->env);
+		const char *value = take_variable(settings->env);
 		if (value == NULL) {
 			return error_set(err, ERROR_NOT_FOUND, "the environment has no %s",
 			                 settings->env);

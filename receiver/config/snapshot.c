@@ -73,6 +73,7 @@ config_load(const char *file, enum config_purpose purpose, struct buffer *report
 	}
 	struct config *config = memory_need(sizeof(*config));
 	atomic_init(&config->references, 1);
+	atomic_init(&config->keyed, 1);
 	arena_init(&config->arena);
 	config->file = memory_text(file);
 	config->directory = directory_of(file);
@@ -93,19 +94,22 @@ config_load(const char *file, enum config_purpose purpose, struct buffer *report
 }
 
 struct config *
-config_share(struct config *config)
+config_share_settings(struct config *config)
 {
 	(void)atomic_fetch_add_explicit(&config->references, 1, memory_order_relaxed);
 	return config;
 }
 
-void
-config_release(struct config *config)
+struct config *
+config_share(struct config *config)
 {
-	if (config == NULL ||
-	    atomic_fetch_sub_explicit(&config->references, 1, memory_order_acq_rel) != 1) {
-		return;
-	}
+	(void)atomic_fetch_add_explicit(&config->keyed, 1, memory_order_relaxed);
+	return config_share_settings(config);
+}
+
+static void
+wipe_secrets(struct config *config)
+{
 	for (size_t i = 0; i < config->source_count; i++) {
 		source_keys_finish(&config->sources[i]);
 	}
@@ -120,7 +124,27 @@ config_release(struct config *config)
 		if (secret != NULL && secret->key != NULL) {
 			memory_wipe(secret->key, secret->size);
 			free(secret->key);
+			secret->key = NULL;
 		}
+	}
+}
+
+void
+config_release(struct config *config)
+{
+	if (config != NULL &&
+	    atomic_fetch_sub_explicit(&config->keyed, 1, memory_order_acq_rel) == 1) {
+		wipe_secrets(config);
+	}
+	config_release_settings(config);
+}
+
+void
+config_release_settings(struct config *config)
+{
+	if (config == NULL ||
+	    atomic_fetch_sub_explicit(&config->references, 1, memory_order_acq_rel) != 1) {
+		return;
 	}
 	const struct admin_settings *admin = config->settings.admin.items;
 	for (size_t i = 0; i < config->settings.admin.count; i++) {

@@ -25,7 +25,8 @@ void engine_listen(struct engine *engine, struct store_listener *listener);
 /* No new calls from now on. */
 void engine_stop_claiming(struct engine *engine);
 int64_t engine_running(const struct engine *engine); /* calls that wait or run */
-int64_t engine_busy_ns(const struct engine *engine); /* how long its thread has not come back to wait */
+int64_t engine_busy_ns(
+	const struct engine *engine); /* how long its thread has not come back to wait */
 int64_t engine_calls(
 	const struct engine *engine); /* of them: on workers; the others wait for the store */
 void engine_end_handlers(struct engine *engine, bool at_once);

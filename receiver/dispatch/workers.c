@@ -4,9 +4,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "receiver/base/clock.h"
+#include "receiver/base/confine.h"
 #include "receiver/log/log.h"
 
 #define WORKER_IDLE_MOST 4 /* idle threads that are kept */
+
+static struct thread_role starter_thread = { "starter" };
 
 struct worker {
 	struct workers *workers;
@@ -26,6 +30,10 @@ struct workers {
 	struct worker *over; /* the latest whose thread ends by itself, and is to be joined */
 	size_t idle;
 	size_t waiting; /* calls in the list */
+	pthread_t starter;
+	bool has_starter;
+	pthread_cond_t need;
+	size_t wanted; /* threads that are to be started */
 	bool ending;
 	atomic_llong running;
 	struct attempt_stop stop;
@@ -70,6 +78,14 @@ next_call(struct workers *workers, struct worker *worker)
 }
 
 static void
+end_call(struct workers *workers, int slot, struct result_intent *result)
+{
+	workers->ended(workers->context, result->key, slot, result->news);
+	store_submit(workers->store, &result->intent);
+	(void)atomic_fetch_sub(&workers->running, 1);
+}
+
+static void
 worker_run(void *context)
 {
 	thread_is(&worker_thread);
@@ -78,17 +94,83 @@ worker_run(void *context)
 	struct random random;
 	random_seed_system(&random);
 	struct call *call;
+	confine_not_umask();
 	for (;;) {
 		call = next_call(workers, worker);
 		if (call == NULL) {
 			return; /* what the thread keeps for itself is freed now, before somebody has joined it */
 		}
 		int slot = call->slot;
-		struct result_intent *result = attempt_run(call, &workers->stop, &random);
-		workers->ended(workers->context, result->key, slot, result->news);
-		store_submit(workers->store, &result->intent);
-		(void)atomic_fetch_sub(&workers->running, 1);
+		end_call(workers, slot, attempt_run(call, &workers->stop, &random));
 	}
+}
+
+/* Nobody is there to make the calls that wait, and nobody can be started: they are not counted, and tried again. */
+static void
+give_back(struct workers *workers, struct call *calls, const struct error *err,
+          struct random *random)
+{
+	while (calls != NULL) {
+		struct call *call = calls;
+		calls = call->next;
+		struct outcome outcome = { .kind = OUTCOME_DONE };
+		outcome_fail(&outcome, OUTCOME_GIVE_BACK, ABOUT_NOTHING, "spawn_failed", "%s",
+		             err->text);
+		end_call(workers, call->slot,
+		         attempt_result(call, &outcome, clock_wall_ns(), 0, random));
+	}
+}
+
+/* With the lock held, which it keeps: all calls that wait. */
+static struct call *
+take_all(struct workers *workers)
+{
+	struct call *calls = workers->first;
+	workers->first = NULL;
+	workers->last = &workers->first;
+	workers->waiting = 0;
+	return calls;
+}
+
+static void
+start_worker(struct workers *workers, struct random *random)
+{
+	pthread_t thread;
+	struct error err;
+	struct worker *worker = memory_need(sizeof(*worker));
+	worker->workers = workers;
+	if (thread_start(&thread, &worker_thread, worker_run, worker, &err)) {
+		return;
+	}
+	free(worker);
+	(void)pthread_mutex_lock(&workers->lock);
+	workers->threads--;
+	struct call *calls = workers->threads == 0 ? take_all(workers) : NULL;
+	(void)pthread_mutex_unlock(&workers->lock);
+	log_say(LOG_ERROR, "worker.failed", "%s", err.text);
+	give_back(workers, calls, &err, random);
+}
+
+/* Threads have what their maker has. Calls come from the store's thread, which may do nothing but store: what it can no
+ * longer do, handlers must be able to. */
+static void
+starter_run(void *context)
+{
+	struct workers *workers = context;
+	struct random random;
+	random_seed_system(&random);
+	(void)pthread_mutex_lock(&workers->lock);
+	while (!workers->ending) {
+		if (workers->wanted == 0) {
+			(void)pthread_cond_wait(&workers->need, &workers->lock);
+			continue;
+		}
+		workers->wanted--;
+		(void)pthread_mutex_unlock(&workers->lock);
+		start_worker(workers, &random);
+		(void)pthread_mutex_lock(&workers->lock);
+	}
+	(void)pthread_mutex_unlock(&workers->lock);
 }
 
 bool
@@ -103,11 +185,18 @@ workers_create(struct workers **ret, struct store *store,
 	(void)pthread_mutex_init(&workers->lock, NULL);
 	(void)pthread_cond_init(&workers->work, NULL);
 	(void)pthread_cond_init(&workers->gone, NULL);
+	(void)pthread_cond_init(&workers->need, NULL);
 	workers->last = &workers->first;
 	workers->stop.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	workers->stop.kill_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (workers->stop.end_fd < 0 || workers->stop.kill_fd < 0) {
 		(void)error_system(err, "eventfd");
+		workers_destroy(workers);
+		return false;
+	}
+	workers->has_starter =
+		thread_start(&workers->starter, &starter_thread, starter_run, workers, err);
+	if (!workers->has_starter) {
 		workers_destroy(workers);
 		return false;
 	}
@@ -124,28 +213,14 @@ workers_push(struct workers *workers, struct call *call)
 	*workers->last = call;
 	workers->last = &call->next;
 	workers->waiting++;
-	bool start = workers->waiting > workers->idle;
-	if (start) {
+	if (workers->waiting > workers->idle) {
 		workers->threads++;
+		workers->wanted++;
+		(void)pthread_cond_signal(&workers->need);
 	} else {
 		(void)pthread_cond_signal(&workers->work);
 	}
 	(void)pthread_mutex_unlock(&workers->lock);
-	if (start) {
-		pthread_t thread;
-		struct error err;
-		struct worker *worker = memory_need(sizeof(*worker));
-		worker->workers = workers;
-		if (!thread_start(&thread, &worker_thread, worker_run, worker, &err)) {
-			free(worker);
-			(void)pthread_mutex_lock(&workers->lock);
-			workers->threads--;
-			bool hopeless = workers->threads == 0;
-			(void)pthread_mutex_unlock(&workers->lock);
-			log_say(LOG_ERROR, "worker.failed", "%s", err.text);
-			ALWAYS(!hopeless, "worker-thread");
-		}
-	}
 }
 
 int64_t
@@ -171,7 +246,15 @@ workers_destroy(struct workers *workers)
 	}
 	(void)pthread_mutex_lock(&workers->lock);
 	workers->ending = true;
+	workers->threads -= workers->wanted; /* these will not be */
+	workers->wanted = 0;
 	(void)pthread_cond_broadcast(&workers->work);
+	(void)pthread_cond_signal(&workers->need);
+	(void)pthread_mutex_unlock(&workers->lock);
+	if (workers->has_starter) {
+		(void)pthread_join(workers->starter, NULL);
+	}
+	(void)pthread_mutex_lock(&workers->lock);
 	while (workers->threads > 0) {
 		(void)pthread_cond_wait(&workers->gone, &workers->lock);
 	}
@@ -181,6 +264,7 @@ workers_destroy(struct workers *workers)
 	(void)pthread_mutex_destroy(&workers->lock);
 	(void)pthread_cond_destroy(&workers->work);
 	(void)pthread_cond_destroy(&workers->gone);
+	(void)pthread_cond_destroy(&workers->need);
 	if (workers->stop.end_fd >= 0) {
 		(void)close(workers->stop.end_fd);
 	}

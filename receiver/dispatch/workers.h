@@ -1,5 +1,6 @@
 /* Worker threads, started on demand: each makes one call at a time. How many there can be is decided by the slots.
- * Threads: workers_push() from any thread; the rest on main. */
+ * Threads: workers_push() from any thread; the rest on main. Workers come from a thread of their own kind, never from the
+ * one that pushes: they must not inherit its confinement (receiver/base/confine.h). */
 #ifndef HOOKLATCH_DISPATCH_WORKERS_H
 #define HOOKLATCH_DISPATCH_WORKERS_H
 
@@ -11,7 +12,8 @@ struct workers;
 bool workers_create(struct workers **ret, struct store *store,
                     void (*ended)(void *context, struct delivery_key key, int slot, int news),
                     void *context, struct error *err) MUST_CHECK;
-/* Takes the call. When no thread can be started the call waits for one that becomes free. */
+/* Takes the call. When no thread can be started the call waits for one that becomes free; where there is none, it is given
+ * back uncounted. */
 void workers_push(struct workers *workers, struct call *call);
 int64_t workers_running(const struct workers *workers); /* calls that wait or run */
 /* Tells all running handlers to end: politely, or at once. */

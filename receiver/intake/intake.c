@@ -392,7 +392,7 @@ on_request(void *context, struct http_exchange *exchange)
 /* The disk takes longer than the provider waits. What is on its way to the store may be stored all the same: then the repeat
  * is a duplicate. */
 static void
-give_up_waiting(struct http_exchange *exchange, struct request *request)
+ON_THREAD(net_thread) give_up_waiting(struct http_exchange *exchange, struct request *request)
 {
 	struct log_line line;
 	log_begin(
@@ -538,6 +538,7 @@ on_config(struct net_call *call)
 	struct config_call *change = CONTAINER(call, struct config_call, call);
 	config_release(change->loop->config);
 	change->loop->config = change->config;
+	mac_thread_finish(); /* what it keyed with the old secrets */
 	free(change);
 }
 

@@ -8,6 +8,8 @@
 #include "receiver/metrics/metrics.h"
 #include "receiver/net/net_priv.h"
 
+#define GROUPS_MOST 1024 /* of a peer that are looked at */
+
 /* A connection on its way to the loop that will own it. */
 struct arrival {
 	struct net_call call;
@@ -36,6 +38,31 @@ is_proxy(const struct listener *listener, const struct http_peer *peer)
 		}
 	}
 	return peer->family == AF_UNIX;
+}
+
+/* SO_PEERCRED, SO_PEERGROUPS: unix(7). The mode of the socket's file says the same; but somebody may change it. */
+static bool
+is_ours(const struct listener *listener, int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+		return false;
+	}
+	if (peer.uid == 0 || peer.uid == listener->owner || peer.gid == listener->group) {
+		return true;
+	}
+	gid_t groups[GROUPS_MOST];
+	size = sizeof(groups);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) != 0) {
+		return false;
+	}
+	for (size_t i = 0; i < size / sizeof(groups[0]); i++) {
+		if (groups[i] == listener->group) {
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Counts the connection in, or says no. */
@@ -69,7 +96,7 @@ ON_THREAD(net_thread)
 	struct http_peer peer;
 	peer_of(address, &peer);
 	bool counted;
-	if (!admit(listener, &peer, &counted)) {
+	if ((listener->only_ours && !is_ours(listener, fd)) || !admit(listener, &peer, &counted)) {
 		metrics_add(METRIC_CONNECTIONS_REFUSED, 1);
 		(void)close(fd);
 		return;

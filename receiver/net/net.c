@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "receiver/base/confine.h"
 #include "receiver/log/log.h"
 #include "receiver/net/net_priv.h"
 
@@ -178,6 +179,18 @@ open_socket(const struct net_listen *listen_, int *ret, struct error *err)
 	return true;
 }
 
+/* Who may write to a unix socket's file beside its owner; -1: no group. */
+static gid_t
+group_of(const struct address *address)
+{
+	struct sockaddr_un name;
+	struct stat status;
+	memcpy(&name, &address->socket, sizeof(name));
+	bool has = address->socket.ss_family == AF_UNIX && lstat(name.sun_path, &status) == 0 &&
+	           (status.st_mode & S_IWGRP) != 0;
+	return has ? status.st_gid : (gid_t)-1;
+}
+
 bool
 net_listen(struct net *net, const struct net_listen *listen_, struct error *err)
 {
@@ -216,6 +229,9 @@ net_listen(struct net *net, const struct net_listen *listen_, struct error *err)
 	}
 	listener->proxies = (struct http_proxies){ networks, listen_->proxy_count };
 	listener->only_proxies = listen_->only_proxies;
+	listener->only_ours = listen_->only_ours;
+	listener->owner = geteuid();
+	listener->group = group_of(&listener->address);
 	listener->mark = listen_->mark;
 	listener->loop = &net->loops[net->listener_count % net->loop_count];
 	net->listener_count++;
@@ -262,6 +278,11 @@ static void
 loop_run(void *context)
 {
 	struct net_loop *loop = context;
+	struct error err;
+	if (!confine_thread(CONFINE_NET, &err)) {
+		log_say(LOG_WARN, "thread.unconfined", "a net loop keeps all system calls: %s",
+		        err.text);
+	}
 	(void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	thread_is(&net_thread);
 	while (!TAILQ_EMPTY(&loop->open)) {

@@ -34,7 +34,8 @@ struct net_listen {
 	const struct network *proxies;
 	size_t proxy_count;
 	bool only_proxies; /* others are closed at accept */
-	size_t mark;       /* the service's own: its exchanges carry it */
+	bool only_ours; /* of a unix socket: root, our own user and members of its group; others are closed (SO_PEERCRED) */
+	size_t mark; /* the service's own: its exchanges carry it */
 };
 
 /* `loops` threads are started by net_start(). */

@@ -32,6 +32,9 @@ struct listener {
 	struct tls *tls;
 	struct http_proxies proxies;
 	bool only_proxies;
+	bool only_ours;
+	uid_t owner;
+	gid_t group; /* who may write to a unix socket's file, beside its owner */
 	size_t mark;
 	bool inherited;
 	struct event *event;

@@ -590,7 +590,7 @@ tear_down(struct service *service)
 	if (service->broken_fd >= 0) {
 		(void)close(service->broken_fd);
 	}
-	config_release(service->started);
+	config_release_settings(service->started);
 	return lost;
 }
 
@@ -662,7 +662,7 @@ service_run(const struct service_options *options)
 	if (service.config == NULL) {
 		return 2;
 	}
-	service.started = config_share(service.config);
+	service.started = config_share_settings(service.config);
 	const struct log_settings_row *log = &service.config->settings.log;
 	char *log_file = log->file == NULL ? NULL : config_path(service.config, log->file);
 	/* The table of levels leaves out fatal, which cannot be asked for. */
@@ -673,7 +673,7 @@ service_run(const struct service_options *options)
 		(void)fprintf(stderr, "hooklatch: %s\n", err.text);
 		free(warnings);
 		config_release(service.config);
-		config_release(service.started);
+		config_release_settings(service.started);
 		return 1;
 	}
 	log_warnings(warnings);

@@ -10,7 +10,8 @@ static _Thread_local struct {
 	EVP_MAC_CTX *context;
 } kept[KEPT_CONTEXTS];
 
-static _Thread_local EVP_MAC *mac; /* EVP_MAC_fetch() is dear: once a thread */
+static _Thread_local EVP_MAC *mac;       /* EVP_MAC_fetch() is dear: once a thread */
+static _Thread_local uint_fast64_t seen; /* secrets_wiped(), when this thread last looked */
 
 size_t
 mac_size(enum scheme_algorithm algorithm)
@@ -35,6 +36,16 @@ mac_new(enum scheme_algorithm algorithm, const struct secret *secret)
 	ALWAYS(context != NULL && EVP_MAC_init(context, secret->key, secret->size, parameters) == 1,
 	       "hmac-init");
 	return context;
+}
+
+static void
+forget(void)
+{
+	for (size_t i = 0; i < KEPT_CONTEXTS; i++) {
+		EVP_MAC_CTX_free(kept[i].context); /* wipes it */
+		kept[i].context = NULL;
+		kept[i].serial = 0;
+	}
 }
 
 /* A secret belongs to one source, whose scheme has one algorithm; the diagnosis of a mismatch tries others' secrets. */
@@ -85,13 +96,18 @@ mac_once(enum scheme_algorithm algorithm, const struct secret *secret, struct sp
 }
 
 void
+mac_thread_begin(void)
+{
+	if (seen != secrets_wiped()) {
+		seen = secrets_wiped();
+		forget();
+	}
+}
+
+void
 mac_thread_finish(void)
 {
-	for (size_t i = 0; i < KEPT_CONTEXTS; i++) {
-		EVP_MAC_CTX_free(kept[i].context);
-		kept[i].context = NULL;
-		kept[i].serial = 0;
-	}
+	forget();
 	EVP_MAC_free(mac);
 	mac = NULL;
 }

@@ -18,7 +18,9 @@ void mac_finish(void *context, unsigned char made[MAC_MOST_BYTES]);
 void mac_once(enum scheme_algorithm algorithm, const struct secret *secret, struct span text,
               unsigned char made[MAC_MOST_BYTES]);
 
-/* Frees what this thread keeps; before it ends. */
+/* Frees what this thread has keyed with secrets that are gone; while no kept context is in use. */
+void mac_thread_begin(void);
+/* Frees what this thread keeps: before it ends, and when secrets change. */
 void mac_thread_finish(void);
 
 #endif

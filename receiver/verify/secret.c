@@ -6,6 +6,8 @@
 
 #include "receiver/base/encoding.h"
 
+static atomic_uint_fast64_t wiped;
+
 static bool
 decode(enum scheme_key kind, struct span text, unsigned char *key, size_t room, size_t *size)
 {
@@ -71,7 +73,16 @@ secrets_finish(struct secrets *secrets)
 		memory_wipe(secrets->items[i].key, secrets->items[i].size);
 		free(secrets->items[i].key);
 	}
+	if (secrets->count > 0) {
+		(void)atomic_fetch_add(&wiped, 1);
+	}
 	secrets->count = 0;
+}
+
+uint_fast64_t
+secrets_wiped(void)
+{
+	return atomic_load_explicit(&wiped, memory_order_relaxed);
 }
 
 bool

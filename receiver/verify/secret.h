@@ -24,6 +24,7 @@ struct secrets {
 bool secrets_add(struct secrets *secrets, enum scheme_key kind, struct span text, int64_t until_ns,
                  struct error *err) MUST_CHECK;
 void secrets_finish(struct secrets *secrets); /* wipes them */
+uint_fast64_t secrets_wiped(void);            /* how often that happened. Any thread. */
 bool secret_live(const struct secret *secret, int64_t now_ns);
 
 #endif

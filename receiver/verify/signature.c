@@ -494,6 +494,7 @@ verification_secrets(struct verification *v, bool streaming)
 		return;
 	}
 	v->owned = streaming && verification_streams(v);
+	mac_thread_begin();
 	for (size_t i = 0; i < v->keys->secrets->count; i++) {
 		const struct secret *secret = &v->keys->secrets->items[i];
 		if (secret_live(secret, v->now_ns)) {

@@ -62,22 +62,11 @@ check_room(const char *path, const char *target, struct error *err)
 }
 
 static bool
-open_reading(sqlite3 **ret, const char *path, struct error *err)
-{
-	bool good = sqlite3_open_v2(path, ret, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) ==
-	                    SQLITE_OK ||
-	            sqlite_error(err, *ret, "cannot open it");
-	(void)sqlite3_db_config(*ret, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	(void)sqlite3_busy_timeout(*ret, SQLITE_BUSY_MS);
-	return good || error_prefix(err, "%s", path);
-}
-
-static bool
 copy(const char *path, const char *draft, struct error *err)
 {
 	sqlite3 *database = NULL;
 	int64_t application = 0;
-	bool good = open_reading(&database, path, err) &&
+	bool good = sqlite_open_reading(&database, path, err) &&
 	            sqlite_number(database, "PRAGMA application_id", &application, err);
 	if (good && application != SQLITE_APPLICATION_ID) {
 		good = error_set(err, ERROR_REFUSED, "%s is no store of hooklatch", path);
@@ -105,7 +94,7 @@ check_copy(const char *draft, struct backup *ret, struct error *err)
 	int64_t sound = 0;
 	int64_t told = 0;
 	bool good =
-		open_reading(&database, draft, err) &&
+		sqlite_open_reading(&database, draft, err) &&
 		sqlite_number(
 			database,
 			"SELECT count(*) = 1 AND min(integrity_check) = 'ok' FROM pragma_integrity_check",

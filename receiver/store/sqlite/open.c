@@ -2,48 +2,33 @@
  * no-op, migrations). A start after a kill is the same start: recovery is the common path. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "receiver/base/clock.h"
 #include "receiver/log/log.h"
+#include "receiver/store/disk.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
-#ifndef SMB2_MAGIC_NUMBER
-#define SMB2_MAGIC_NUMBER 0xFE534D42
-#endif
-
-/* The WAL's index is shared memory: over a network it is no memory. On tmpfs nothing outlives a power cut. */
 static bool
 check_file_system(const char *path, struct error *err)
 {
-	char *copy = memory_text(path);
-	char *slash = strrchr(copy, '/');
-	if (slash != NULL) {
-		slash[slash == copy ? 1 : 0] = '\0';
-	}
-	struct statfs status;
-	bool good = statfs(slash == NULL ? "." : copy, &status) == 0;
-	if (!good) {
-		(void)error_system(err, "cannot look at the directory %s of the store", copy);
-		free(copy);
+	struct disk disk;
+	if (!disk_look(path, &disk, err)) {
 		return false;
 	}
-	unsigned long kind = (unsigned long)status.f_type & 0xffffffffUL;
-	if (kind == NFS_SUPER_MAGIC || kind == SMB_SUPER_MAGIC || kind == SMB2_MAGIC_NUMBER ||
-	    kind == CIFS_SUPER_MAGIC) {
-		good = error_set(
+	if (disk.kind == DISK_NETWORK) {
+		return error_set(
 			err, ERROR_REFUSED,
-			"the store is on a network file system; SQLite's WAL needs a local one");
-	} else if (kind == TMPFS_MAGIC || kind == RAMFS_MAGIC) {
-		log_say(LOG_WARN, "store.not_durable",
-		        "the store is in memory (tmpfs): a power cut loses all of it");
+			"the store is on a network file system (%s); SQLite's WAL needs a local one",
+			disk.name);
 	}
-	free(copy);
-	return good;
+	if (disk.kind == DISK_MEMORY) {
+		log_say(LOG_WARN, "store.not_durable",
+		        "the store is in memory (%s): a power cut loses all of it", disk.name);
+	}
+	return true;
 }
 
 static bool

@@ -15,6 +15,9 @@ bool sqlite_error(struct error *err, sqlite3 *database, const char *what);
 bool sqlite_run(sqlite3 *database, const char *sql, struct error *err) MUST_CHECK;
 bool sqlite_number(sqlite3 *database, const char *sql, int64_t *ret, struct error *err) MUST_CHECK;
 
+/* reading.c: a connection that changes nothing, not even when it closes. To be closed even when it failed. */
+bool sqlite_open_reading(sqlite3 **ret, const char *path, struct error *err) MUST_CHECK;
+
 /* lock.c */
 struct lock {
 	int fd;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "receiver/base/clock.h"
+#include "receiver/base/confine.h"
 #include "receiver/log/log.h"
 #include "receiver/metrics/metrics.h"
 #include "receiver/store/sqlite/writer_priv.h"
@@ -761,6 +762,11 @@ store_run(void *context)
 	thread_is(&store_thread);
 	struct store *store = context;
 	struct pack *pack = memory_need(sizeof(*pack));
+	struct error err;
+	if (!confine_thread(CONFINE_STORE, &err)) {
+		log_say(LOG_WARN, "thread.unconfined", "the store keeps all system calls: %s",
+		        err.text);
+	}
 	while (!may_end(store)) {
 		pulse_end(&store->pulse);
 		queue_wait(&store->inbox, next_wake(store));
