@@ -220,19 +220,25 @@ spawn(struct call *call, int child_in, int child_err, char *const *arguments,
 	(void)sigfillset(&all);
 	(void)posix_spawn_file_actions_init(&actions);
 	(void)posix_spawnattr_init(&attributes);
-	(void)posix_spawn_file_actions_adddup2(&actions, child_in, STDIN_FILENO);
-	(void)posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-	(void)posix_spawn_file_actions_adddup2(&actions, child_err, STDERR_FILENO);
+	int code = posix_spawn_file_actions_adddup2(&actions, child_in, STDIN_FILENO);
+	code = code != 0 ? code
+	                 : posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null",
+	                                                    O_WRONLY, 0);
+	code = code != 0 ? code
+	                 : posix_spawn_file_actions_adddup2(&actions, child_err, STDERR_FILENO);
 	/* All is close-on-exec already; but libraries may open files at this very moment. */
-	(void)posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-	(void)posix_spawn_file_actions_addchdir_np(&actions, call->attempt->directory);
+	code = code != 0 ? code
+	                 : posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+	code = code != 0 ? code
+	                 : posix_spawn_file_actions_addchdir_np(&actions, call->attempt->directory);
 	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
 	                                                    POSIX_SPAWN_SETSIGDEF);
 	(void)posix_spawnattr_setpgroup(&attributes, 0);
 	(void)posix_spawnattr_setsigmask(&attributes, &none);
 	(void)posix_spawnattr_setsigdefault(&attributes, &all);
-	int code =
-		posix_spawnp(&call->pid, arguments[0], &actions, &attributes, arguments, variables);
+	code = code != 0 ? code
+	                 : posix_spawnp(&call->pid, arguments[0], &actions, &attributes, arguments,
+	                                variables);
 	(void)posix_spawn_file_actions_destroy(&actions);
 	(void)posix_spawnattr_destroy(&attributes);
 	return code;
@@ -302,6 +308,15 @@ start(struct call *call)
 	(void)fcntl(call->in_fd, F_SETFL, O_NONBLOCK);
 	(void)fcntl(call->err_fd, F_SETFL, O_NONBLOCK);
 	call->pid_fd = pidfd_open(call->pid, 0);
+	if (call->pid_fd < 0) { /* nobody could wait for it: it is not to begin */
+		int reason = errno;
+		(void)kill(-call->pid, SIGKILL);
+		while (waitpid(call->pid, NULL, 0) < 0 && errno == EINTR) {
+		}
+		call->pid = 0;
+		spawn_failed(call, reason, program[0]);
+		return false;
+	}
 	return true;
 }
 
@@ -464,6 +479,13 @@ finish(struct call *call)
 	}
 	size_t keep =
 		call->tail_size < OUTCOME_OUTPUT_BYTES ? call->tail_size : OUTCOME_OUTPUT_BYTES;
+	/* A character that the cut went through is left out: text stays text. */
+	for (int i = 0;
+	     i < 3 && keep == OUTCOME_OUTPUT_BYTES - (size_t)i && call->tail_size > keep &&
+	     ((unsigned char)call->tail[call->tail_size - keep] & 0xc0U) == 0x80U;
+	     i++) {
+		keep--;
+	}
 	memcpy(call->outcome->output, call->tail + call->tail_size - keep, keep);
 	call->outcome->output_size = keep;
 	close_fd(&call->in_fd);
@@ -484,7 +506,6 @@ run_exec(const struct attempt *attempt, struct outcome *outcome)
 	call->in_fd = -1;
 	call->err_fd = -1;
 	if (start(call)) {
-		ALWAYS(call->pid_fd >= 0, "pidfd");
 		attend(call);
 	}
 	finish(call);

@@ -7,9 +7,11 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "receiver/base/clock.h"
 #include "receiver/base/error.h"
 
 #define BUFFER_FIRST_BYTES 256
+#define BUFFER_NEED_BYTES  65536
 
 struct span
 span_of(const char *text)
@@ -101,6 +103,21 @@ buffer_finish(struct buffer *buffer)
 	*buffer = (struct buffer){ .limit = buffer->limit };
 }
 
+static NORETURN void
+memory_gone(void)
+{
+	char now[CLOCK_TEXT_BYTES];
+	char text[160];
+	clock_text(clock_wall_ns(), now);
+	int size = snprintf(
+		text, sizeof(text),
+		"{\"ts\":\"%s\",\"level\":\"fatal\",\"event\":\"service.failed\",\"msg\":\"out of memory\"}\n",
+		now);
+	ssize_t written = write(STDERR_FILENO, text, (size_t)size);
+	(void)written;
+	_exit(1);
+}
+
 bool
 buffer_reserve(struct buffer *buffer, size_t more)
 {
@@ -125,13 +142,27 @@ buffer_reserve(struct buffer *buffer, size_t more)
 	return true;
 }
 
+/* Room for a text. One that is half said would be taken for all of it: where not even little memory is left, the process ends. */
+static bool
+buffer_grow(struct buffer *buffer, size_t more)
+{
+	bool fits = more <= buffer->limit && buffer->size <= buffer->limit - more;
+	if (fits && !buffer_reserve(buffer, more)) {
+		if (buffer->size + more <= BUFFER_NEED_BYTES) {
+			memory_gone();
+		}
+		fits = false;
+	}
+	return fits;
+}
+
 void
 buffer_append(struct buffer *buffer, const void *data, size_t size)
 {
 	if (size == 0) {
 		return;
 	}
-	if (buffer->failed || !buffer_reserve(buffer, size)) {
+	if (buffer->failed || !buffer_grow(buffer, size)) {
 		buffer->failed = true;
 		return;
 	}
@@ -185,7 +216,7 @@ buffer_format(struct buffer *buffer, const char *format, ...)
 		buffer_append(buffer, small, (size_t)size);
 		return;
 	}
-	if (buffer->failed || !buffer_reserve(buffer, (size_t)size + 1)) {
+	if (buffer->failed || !buffer_grow(buffer, (size_t)size + 1)) {
 		buffer->failed = true;
 		return;
 	}
@@ -218,16 +249,6 @@ buffer_steal(struct buffer *buffer)
 	text[buffer->size] = '\0';
 	*buffer = (struct buffer){ .limit = buffer->limit };
 	return text;
-}
-
-static NORETURN void
-memory_gone(void)
-{
-	static const char text[] =
-		"{\"level\":\"fatal\",\"event\":\"service.failed\",\"msg\":\"out of memory\"}\n";
-	ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
-	(void)written;
-	_exit(1);
 }
 
 void *

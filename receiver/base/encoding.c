@@ -224,7 +224,7 @@ quote_byte(struct buffer *out, unsigned char byte)
 	case '\t': buffer_text(out, "\\t"); return;
 	default: break;
 	}
-	if (byte < 0x20 || byte == 0x7f) {
+	if (byte < 0x20 || (byte >= 0x7f && byte < 0xa0)) {
 		buffer_format(out, "\\u%04x", (unsigned)byte);
 	} else if (byte < 0x80) {
 		buffer_byte(out, (char)byte);
@@ -259,7 +259,10 @@ json_quote(struct buffer *out, struct span text)
 	bool utf8 = utf8_valid(text);
 	for (size_t at = 0; at < text.size;) {
 		size_t size = utf8 ? utf8_sequence(text, at) : 1;
-		if (size > 1) {
+		if (size == 2 && text.data[at] == '\xc2' &&
+		    (unsigned char)text.data[at + 1] < 0xa0) {
+			quote_byte(out, (unsigned char)text.data[at + 1]); /* C1 */
+		} else if (size > 1) {
 			buffer_append(out, text.data + at, size);
 		} else {
 			quote_byte(out, (unsigned char)text.data[at]);

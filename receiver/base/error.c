@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "receiver/base/clock.h"
+
 bool
 error_set(struct error *err, enum error_kind kind, const char *format, ...)
 {
@@ -51,9 +53,11 @@ error_prefix(struct error *err, const char *format, ...)
 void
 assertion_failed(const char *name, const char *condition, const char *file, int line)
 {
+	char now[CLOCK_TEXT_BYTES];
+	clock_text(clock_wall_ns(), now);
 	(void)fprintf(
 		stderr,
-		"{\"level\":\"fatal\",\"event\":\"assertion.failed\",\"msg\":\"%s: %s (%s:%d)\"}\n",
-		name, condition, file, line);
+		"{\"ts\":\"%s\",\"level\":\"fatal\",\"event\":\"assertion.failed\",\"msg\":\"%s: %s (%s:%d)\"}\n",
+		now, name, condition, file, line);
 	abort();
 }

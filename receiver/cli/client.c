@@ -15,6 +15,7 @@
 #include "receiver/base/clock.h"
 #include "receiver/base/encoding.h"
 #include "receiver/log/log.h"
+#include "receiver/store/inspection.h"
 
 #define CLIENT_TIMEOUT_S 90 /* longer than a take may wait */
 #define REPLAY_STEP_NS   (20 * NS_PER_MS)
@@ -103,6 +104,19 @@ client_become_owner(const char *path)
 		if (setgid(status.st_gid) != 0 || setuid(status.st_uid) != 0) {
 			complain("cannot become the owner of %s: %s", path, strerror(errno));
 		}
+	}
+}
+
+/* SQLite reads over damage in its log and says nothing: what is shown then ends before it. */
+static void
+warn_of_log(const char *path)
+{
+	struct inspection_owner owner;
+	struct error err;
+	int64_t commits;
+	store_owner(path, &owner);
+	if (owner.pid == 0 && !store_scan_wal(path, &commits, &err)) {
+		complain("%s", err.text);
 	}
 }
 
@@ -264,6 +278,9 @@ ask_here(struct config *config, const char *path, const char *query, const char 
 	char name[128];
 	struct api_answer answer = { .status = 0 };
 	client_become_owner(config->store_path);
+	if (body == NULL) {
+		warn_of_log(config->store_path);
+	}
 	log_set_level(LOG_ERROR);
 	buffer_init(&answer.body, 512 * 1024 * 1024);
 	if ((body == NULL || open_writer(config, &store, err)) &&

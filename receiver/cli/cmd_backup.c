@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "receiver/cli/command.h"
+#include "receiver/cli/table.h"
 #include "receiver/store/backup.h"
 
 int
@@ -26,7 +27,7 @@ run_backup(struct invocation *invocation)
 			json_pack("{s:s, s:I, s:I, s:I}", "file", target, "events",
 		                  (json_int_t)backup.events, "deliveries",
 		                  (json_int_t)backup.deliveries, "bytes", (json_int_t)backup.bytes);
-		(void)json_dumpf(report, stdout, JSON_INDENT(2));
+		put_json(report, JSON_INDENT(2));
 		(void)putchar('\n');
 		json_decref(report);
 	} else {

@@ -128,7 +128,7 @@ run_events_export(struct invocation *invocation)
 		size_t index;
 		json_t *item;
 		json_array_foreach(items, index, item) {
-			(void)json_dumpf(item, stdout, JSON_COMPACT);
+			put_json(item, JSON_COMPACT);
 			(void)putchar('\n');
 		}
 		over = json_array_size(items) == 0;

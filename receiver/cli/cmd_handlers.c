@@ -228,7 +228,7 @@ print_items(const struct invocation *invocation, const json_t *items)
 	size_t index;
 	json_t *item;
 	json_array_foreach(items, index, item) {
-		(void)json_dumpf(item, stdout, JSON_COMPACT);
+		put_json(item, JSON_COMPACT);
 		(void)putchar('\n');
 	}
 	return EXIT_OK;

@@ -206,7 +206,7 @@ print_row(const struct invocation *invocation, json_t *row)
 	bool line = has_option(invocation, "jsonl");
 	bool wanted = line || has_option(invocation, "json");
 	if (line) {
-		(void)json_dumpf(row, stdout, JSON_COMPACT);
+		put_json(row, JSON_COMPACT);
 		(void)putchar('\n');
 	} else if (wanted) {
 		print_json(row);

@@ -7,6 +7,7 @@
 
 #include "receiver/base/clock.h"
 #include "receiver/cli/offline.h"
+#include "receiver/cli/table.h"
 
 #define SEND_TIMEOUT_S 60
 
@@ -144,7 +145,7 @@ send_one(const struct signer *signer, CURL *curl, const char *address,
 			json_t *report =
 				json_pack("{s:s, s:I, s:s}", "result", word.text, "http_status",
 			                  (json_int_t)status, "event_id", id);
-			(void)json_dumpf(report, stdout, JSON_COMPACT);
+			put_json(report, JSON_COMPACT);
 			(void)putchar('\n');
 			json_decref(report);
 		} else {

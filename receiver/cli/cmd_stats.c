@@ -110,7 +110,7 @@ static void
 print_happening(const struct invocation *invocation, const json_t *item)
 {
 	if (has_option(invocation, "jsonl") || has_option(invocation, "json")) {
-		(void)json_dumpf(item, stdout, JSON_COMPACT);
+		put_json(item, JSON_COMPACT);
 		(void)putchar('\n');
 		return;
 	}

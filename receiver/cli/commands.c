@@ -99,13 +99,34 @@ has_option(const struct invocation *invocation, const char *name)
 	return option(invocation, name) != NULL;
 }
 
+/* A message on stderr. What it repeats of others' words is shown, not obeyed: control characters become \xNN. */
+static void
+put(const char *format, va_list arguments)
+{
+	char *text = NULL;
+	int size = vasprintf(&text, format, arguments);
+	for (int i = 0; i < size; i++) {
+		unsigned char byte = (unsigned char)text[i];
+		unsigned char next = (unsigned char)text[i + 1];
+		if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f) {
+			(void)fprintf(stderr, "\\x%02x", (unsigned)byte);
+		} else if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {
+			(void)fprintf(stderr, "\\x%02x", (unsigned)next);
+			i++;
+		} else {
+			(void)fputc(byte, stderr);
+		}
+	}
+	free(text);
+}
+
 void
 complain(const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
 	(void)fputs("hooklatch: ", stderr);
-	(void)vfprintf(stderr, format, arguments);
+	put(format, arguments);
 	(void)fputc('\n', stderr);
 	va_end(arguments);
 }
@@ -115,7 +136,7 @@ say(const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
-	(void)vfprintf(stderr, format, arguments);
+	put(format, arguments);
 	(void)fputc('\n', stderr);
 	va_end(arguments);
 }
@@ -127,7 +148,7 @@ usage_error(const struct invocation *invocation, const char *format, ...)
 	va_list arguments;
 	va_start(arguments, format);
 	(void)fputs("hooklatch: ", stderr);
-	(void)vfprintf(stderr, format, arguments);
+	put(format, arguments);
 	(void)fprintf(stderr, "\nTry: hooklatch help %s%s%s\n", command->noun,
 	              command->verb == NULL ? "" : " ", command->verb == NULL ? "" : command->verb);
 	va_end(arguments);

@@ -9,9 +9,27 @@
 #define COLUMNS_MOST 16
 
 void
+put_json(const json_t *document, size_t flags)
+{
+	char *text = json_dumps(document, flags);
+	for (const char *at = text; at != NULL && *at != '\0'; at++) {
+		unsigned char next = (unsigned char)at[1];
+		if ((unsigned char)*at == 0xc2 && next < 0xa0) {
+			(void)printf("\\u%04x", (unsigned)next);
+			at++;
+		} else if (*at == 0x7f) {
+			(void)fputs("\\u007f", stdout);
+		} else {
+			(void)putchar(*at);
+		}
+	}
+	free(text);
+}
+
+void
 print_json(const json_t *document)
 {
-	(void)json_dumpf(document, stdout, JSON_INDENT(2));
+	put_json(document, JSON_INDENT(2));
 	(void)putchar('\n');
 }
 
@@ -143,7 +161,7 @@ print_list(const struct invocation *invocation, const json_t *rows, const struct
 		print_json(rows);
 	} else if (has_option(invocation, "jsonl")) {
 		json_array_foreach(rows, index, row) {
-			(void)json_dumpf(row, stdout, JSON_COMPACT);
+			put_json(row, JSON_COMPACT);
 			(void)putchar('\n');
 		}
 	} else if (invocation->terminal) {

@@ -87,7 +87,10 @@ engine_read(void *context)
 			audit(engine, reader, &segment);
 			audit_at = now + AUDIT_EVERY_NS;
 		}
-		queue_wait(&engine->questions, audit_at > now ? audit_at - now : AUDIT_EVERY_NS);
+		if (!atomic_load(&engine->ending)) { /* its wake may just have been taken */
+			queue_wait(&engine->questions,
+			           audit_at > now ? audit_at - now : AUDIT_EVERY_NS);
+		}
 	}
 	reader_close(reader);
 }

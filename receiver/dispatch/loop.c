@@ -135,7 +135,8 @@ engine_run(void *context)
 		int64_t when = schedule_pump(engine->schedule, clock_boot_ns());
 		int64_t wait = when == INT64_MAX ? -1 : when - clock_boot_ns();
 		pulse_end(&engine->pulse);
-		if (wait != 0) {
+		if (wait != 0 &&
+		    !atomic_load(&engine->ending)) { /* its wake may just have been taken */
 			queue_wait(&engine->inbox, when != INT64_MAX && wait < 0 ? 0 : wait);
 		}
 	}

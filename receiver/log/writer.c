@@ -65,23 +65,23 @@ log_drops(void)
 	return atomic_load_explicit(&drops, memory_order_relaxed);
 }
 
-/* All of it, or false: a sink that blocks is waited for, one that fails is not. */
-static bool
-write_all(int fd, const char *data, size_t size)
+/* How much of it was written: a sink that blocks is waited for, one that fails is not. */
+static size_t
+write_some(int fd, const char *data, size_t size)
 {
-	while (size > 0) {
-		ssize_t wrote = write(fd, data, size);
+	size_t done = 0;
+	while (done < size) {
+		ssize_t wrote = write(fd, data + done, size - done);
 		if (wrote > 0) {
-			data += wrote;
-			size -= (size_t)wrote;
+			done += (size_t)wrote;
 		} else if (wrote < 0 && errno == EAGAIN) {
 			struct pollfd ready = { .fd = fd, .events = POLLOUT };
 			(void)poll(&ready, 1, -1);
 		} else if (wrote < 0 && errno != EINTR) {
-			return false;
+			break;
 		}
 	}
-	return true;
+	return done;
 }
 
 void
@@ -89,7 +89,7 @@ log_write_line(const char *data, size_t size)
 {
 	(void)pthread_mutex_lock(&sink.lock);
 	if (!sink.running) {
-		(void)write_all(sink.fd, data, size);
+		(void)write_some(sink.fd, data, size);
 	} else if (LOG_RING_BYTES / 2 - sink.size < size) {
 		(void)atomic_fetch_add_explicit(&drops, 1, memory_order_relaxed);
 	} else {
@@ -110,6 +110,30 @@ count_lines(const char *data, size_t size)
 		lines += data[i] == '\n' ? 1 : 0;
 	}
 	return lines;
+}
+
+/* Lines go out whole: one that the sink took a part of is finished before any other. False: some were dropped. */
+static bool
+write_lines(struct buffer *torn, const char *data, size_t size)
+{
+	size_t kept = torn->size;
+	size_t wrote = write_some(sink.fd, torn->data, kept);
+	memmove(torn->data, torn->data + wrote, kept - wrote);
+	torn->size -= wrote;
+	wrote = torn->size > 0 ? 0 : write_some(sink.fd, data, size);
+	if (wrote == size) {
+		return true;
+	}
+	size_t end = wrote;
+	if (wrote > 0 && data[wrote - 1] != '\n') {
+		end += (size_t)((const char *)memchr(data + wrote, '\n', size - wrote) -
+		                (data + wrote)) +
+		       1;
+		buffer_append(torn, data + wrote, end - wrote);
+	}
+	(void)atomic_fetch_add_explicit(&drops, (long long)count_lines(data + end, size - end),
+	                                memory_order_relaxed);
+	return false;
 }
 
 static int
@@ -142,6 +166,8 @@ log_run(void *context)
 {
 	(void)context;
 	char *writing = memory_need(LOG_RING_BYTES / 2);
+	struct buffer torn; /* the rest of a line that the sink took a part of */
+	buffer_init(&torn, LOG_RING_BYTES / 2);
 	for (;;) {
 		(void)pthread_mutex_lock(&sink.lock);
 		while (sink.size == 0 && !sink.stopping && !sink.reopen) {
@@ -160,11 +186,9 @@ log_run(void *context)
 		    sink.file !=
 		            NULL) { /* what waited belongs to the old file or to the new: both are right */
 			reopen_file();
+			torn.size = 0; /* its beginning is in the old one */
 		}
-		if (!write_all(sink.fd, writing, size)) {
-			(void)atomic_fetch_add_explicit(&drops,
-			                                (long long)count_lines(writing, size),
-			                                memory_order_relaxed);
+		if (!write_lines(&torn, writing, size)) {
 			struct timespec pause = { 0, LOG_RETRY_NS };
 			(void)nanosleep(&pause, NULL);
 		}
@@ -173,6 +197,7 @@ log_run(void *context)
 		}
 	}
 	free(writing);
+	buffer_finish(&torn);
 	(void)pthread_mutex_lock(&sink.lock);
 	sink.gone = true;
 	(void)pthread_cond_signal(&sink.ended);

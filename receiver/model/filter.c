@@ -64,18 +64,24 @@ set_states(struct filter *filter, const char *value, struct error *err)
 	return true;
 }
 
+/* Nothing was received before; 0 would be no bound. What is written of it, in microseconds, is read as the same. */
+#define FIRST_NS 1000
+
 static bool
 set_time(int64_t *field, const char *name, const char *value, int64_t now_ns, struct error *err)
 {
 	int64_t age;
+	bool good = true;
 	if (units_duration(span_of(value), &age)) {
 		*field = now_ns - age;
-		return true;
+	} else {
+		good = clock_parse(span_of(value), field);
 	}
-	if (clock_parse(span_of(value), field)) {
-		return true;
+	if (*field < FIRST_NS) {
+		*field = FIRST_NS;
 	}
-	return error_set(err, ERROR_INVALID,
+	return good ||
+	       error_set(err, ERROR_INVALID,
 	                 "--%s: \"%s\" is neither an age such as 2h or 3d nor an RFC 3339 time",
 	                 name, value);
 }
@@ -197,6 +203,12 @@ filter_options(const struct filter *filter, struct buffer *out)
 	each(filter, out, put_option);
 }
 
+static bool
+has_nul(struct span text)
+{
+	return text.size > 0 && memchr(text.data, '\0', text.size) != NULL;
+}
+
 bool
 filter_parse_query(struct filter *filter, struct span query, int64_t now_ns, struct error *err)
 {
@@ -218,7 +230,8 @@ filter_parse_query(struct filter *filter, struct span query, int64_t now_ns, str
 		bool decoded =
 			percent_decode(&name, (struct span){ raw.data, name_size }) &&
 			percent_decode(&value,
-		                       span_after(raw, name_size == size ? size : name_size + 1));
+		                       span_after(raw, name_size == size ? size : name_size + 1)) &&
+			!has_nul(buffer_view(&name)) && !has_nul(buffer_view(&value));
 		char *name_text = buffer_steal(&name);
 		char *value_text = buffer_steal(&value);
 		bool ours = false;

@@ -43,14 +43,14 @@ on_ready(evutil_socket_t fd, short what, void *argument)
 
 static void on_deadline(evutil_socket_t fd, short what, void *argument);
 
-static void
+/* False: nobody would tell when it is ready. */
+static bool
 watch(struct connection *c, short what)
 {
 	(void)event_del(&c->event);
-	if (what != 0) {
-		(void)event_assign(&c->event, c->loop->base, c->fd, what, on_ready, c);
-		(void)event_add(&c->event, NULL);
-	}
+	return what == 0 ||
+	       (event_assign(&c->event, c->loop->base, c->fd, what, on_ready, c) == 0 &&
+	        event_add(&c->event, NULL) == 0);
 }
 
 static void
@@ -95,8 +95,8 @@ static enum io
 tls_result(struct connection *c, int code)
 {
 	switch (SSL_get_error(c->ssl, code)) {
-	case SSL_ERROR_WANT_READ: watch(c, EV_READ); return IO_AGAIN;
-	case SSL_ERROR_WANT_WRITE: watch(c, EV_WRITE); return IO_AGAIN;
+	case SSL_ERROR_WANT_READ: return watch(c, EV_READ) ? IO_AGAIN : IO_FAILED;
+	case SSL_ERROR_WANT_WRITE: return watch(c, EV_WRITE) ? IO_AGAIN : IO_FAILED;
 	case SSL_ERROR_ZERO_RETURN: return IO_ENDED;
 	default: ERR_clear_error(); return IO_FAILED;
 	}
@@ -123,8 +123,7 @@ read_some(struct connection *c, char *data, size_t room, size_t *got)
 		return IO_GOOD;
 	}
 	if (size < 0 && errno == EAGAIN) {
-		watch(c, EV_READ);
-		return IO_AGAIN;
+		return watch(c, EV_READ) ? IO_AGAIN : IO_FAILED;
 	}
 	return size == 0 ? IO_ENDED : IO_FAILED;
 }
@@ -150,8 +149,7 @@ write_some(struct connection *c, const char *data, size_t size, size_t *wrote)
 		return IO_GOOD;
 	}
 	if (errno == EAGAIN) {
-		watch(c, EV_WRITE);
-		return IO_AGAIN;
+		return watch(c, EV_WRITE) ? IO_AGAIN : IO_FAILED;
 	}
 	return IO_FAILED;
 }
@@ -437,15 +435,17 @@ ON_THREAD(net_thread) head_done(struct connection *c)
 
 /* Parses what is there; true when the state has changed. */
 static bool
-ON_THREAD(net_thread) parse_head(struct connection *c)
+ON_THREAD(net_thread) parse_head(struct connection *c, bool *closed)
 {
+	*closed = false;
 	if (c->in.size == 0) {
 		return false;
 	}
 	if (c->exchange == NULL) {
 		if (exchange_begin(c) == NULL) {
 			connection_close(c);
-			return true;
+			*closed = true;
+			return false;
 		}
 		enter(c, CONNECTION_HEAD);
 	}
@@ -459,7 +459,8 @@ ON_THREAD(net_thread) parse_head(struct connection *c)
 	}
 	if (!show_head(c)) {
 		connection_close(c);
-		return true;
+		*closed = true;
+		return false;
 	}
 	switch (status) {
 	case HTTP1_DONE: return head_done(c);
@@ -474,8 +475,12 @@ ON_THREAD(net_thread) parse_head(struct connection *c)
 static bool
 ON_THREAD(net_thread) run_head(struct connection *c, size_t *turn)
 {
-	if (parse_head(c)) {
+	bool closed;
+	if (parse_head(c, &closed)) {
 		return true;
+	}
+	if (closed) {
+		return false;
 	}
 	if (!buffer_reserve(&c->in, NET_READ_BYTES)) {
 		connection_close(c);
@@ -504,7 +509,7 @@ ON_THREAD(net_thread) run_head(struct connection *c, size_t *turn)
 static void
 ON_THREAD(net_thread) pause_for_memory(struct connection *c)
 {
-	watch(c, 0);
+	(void)watch(c, 0);
 	enter(c, CONNECTION_PAUSED);
 	TAILQ_INSERT_TAIL(&c->loop->paused, c, paused_link);
 	(void)atomic_fetch_add(&c->loop->net->paused, 1);
@@ -551,7 +556,7 @@ ON_THREAD(net_thread) body_done(struct connection *c)
 {
 	const struct http_service *service = &c->loop->net->service;
 	struct http_exchange *shown = &c->exchange->shown;
-	watch(c, 0);
+	(void)watch(c, 0);
 	c->state = CONNECTION_BODY; /* an answer from inside request() is written by run() */
 	service->request(service->context, shown);
 	if (c->exchange->answered) {
@@ -711,7 +716,9 @@ ON_THREAD(net_thread) run_linger(struct connection *c)
 			continue;
 		}
 		if (size < 0 && errno == EAGAIN) {
-			watch(c, EV_READ);
+			if (!watch(c, EV_READ)) {
+				connection_close(c);
+			}
 			return false;
 		}
 		c->lingered += size < 0 ? 0 : (size_t)size;
@@ -730,7 +737,7 @@ ON_THREAD(net_thread) run(struct connection *c)
 	while (go_on) {
 		if (turn >
 		    NET_TURN_BYTES) { /* the others first; this one again when the loop comes round */
-			watch(c, EV_READ);
+			(void)watch(c, EV_READ);
 			event_active(&c->event, EV_READ, 1);
 			return;
 		}

@@ -205,8 +205,10 @@ listener_close(struct listener *listener)
 {
 	if (listener->event != NULL) {
 		event_free(listener->event);
-		event_free(listener->pause);
 		listener->event = NULL;
+	}
+	if (listener->pause != NULL) {
+		event_free(listener->pause);
 		listener->pause = NULL;
 	}
 	if (listener->fd >= 0) {

@@ -323,12 +323,20 @@ loop_create(struct net *net, size_t index, struct error *err)
 	return true;
 }
 
+/* Its own way would be a line on stderr that is no JSON. */
+static void
+on_event_log(int severity, const char *message)
+{
+	log_say(severity >= EVENT_LOG_WARN ? LOG_WARN : LOG_DEBUG, "net.event_loop", "%s", message);
+}
+
 bool
 net_create(struct net **ret, size_t loops, const struct net_limits *limits,
            const struct http_service *service, struct error *err)
 {
 	ALWAYS(loops > 0 && loops <= NET_LOOPS_MOST, "loops");
 	struct net *net = memory_need(sizeof(*net));
+	event_set_log_callback(on_event_log);
 	net->limits = *limits;
 	(void)pthread_mutex_init(&net->limits_lock, NULL);
 	net->service = *service;
@@ -358,12 +366,10 @@ net_start(struct net *net, struct error *err)
 	for (size_t i = 0; i < net->loop_count; i++) {
 		if (!thread_start(&net->loops[i].thread, &net_thread, loop_run, &net->loops[i],
 		                  err)) {
-			ALWAYS(i == 0,
-			       "net-threads"); /* half a group of loops is of no use, and nothing is lost yet */
-			return false;
+			return false; /* net_destroy() ends those that run */
 		}
+		net->running++;
 	}
-	net->started = true;
 	return true;
 }
 
@@ -542,7 +548,7 @@ net_destroy(struct net *net)
 	if (net == NULL) {
 		return;
 	}
-	for (size_t i = 0; net->started && i < net->loop_count; i++) {
+	for (size_t i = 0; i < net->running; i++) {
 		struct stop_call *stop = memory_need(sizeof(*stop));
 		stop->call.run = on_end;
 		stop->loop = &net->loops[i];
@@ -563,7 +569,7 @@ net_destroy(struct net *net)
 	}
 	for (size_t i = 0; i < net->loop_count; i++) {
 		struct net_loop *loop = &net->loops[i];
-		if (loop->queue.fd >= 0 && net->started) {
+		if (loop->queue.fd >= 0 && i < net->running) {
 			drop_calls(loop);
 		}
 		if (loop->wake != NULL) {

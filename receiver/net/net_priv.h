@@ -61,7 +61,7 @@ struct net {
 	atomic_uint next_loop;
 	struct addresses *addresses;
 	int reserve_fd;
-	bool started;
+	size_t running; /* loops that have a thread */
 };
 
 TAILQ_HEAD(connections, connection);

@@ -350,9 +350,12 @@ start(struct service *service, struct error *err)
 	engine_set_consumable(service->engine, on_consumable, service);
 	return store_start(service->store, &listener, err) &&
 	       engine_run_setups(service->engine, NULL, service->config, err) &&
-	       engine_settle_orders(service->engine, NULL, service->config, err) &&
-	       engine_start(service->engine, err) && admin_start(service->admin, err) &&
-	       keyring_start(service->keyring, err) && net_start(service->net, err);
+	       (engine_settle_orders(service->engine, NULL, service->config, err) ||
+	        err->kind ==
+	                ERROR_STORE_FULL) && /* keys that a crash left stuck wait for the next start */
+	       engine_start(service->engine, err) &&
+	       admin_start(service->admin, err) && keyring_start(service->keyring, err) &&
+	       net_start(service->net, err);
 }
 
 static void

@@ -141,3 +141,29 @@ disk_measure(const char *path, size_t rounds, struct disk_times *ret, struct err
 	(void)close(fd);
 	return good;
 }
+
+static bool
+sync_opened(const char *path, int flags, struct error *err)
+{
+	int fd = open(path, flags | O_RDONLY | O_CLOEXEC);
+	bool good = (fd >= 0 && fsync(fd) == 0) || error_system(err, "cannot sync %s", path);
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	return good;
+}
+
+bool
+disk_sync_file(const char *path, struct error *err)
+{
+	return sync_opened(path, 0, err);
+}
+
+bool
+disk_sync_directory(const char *path, struct error *err)
+{
+	char *directory = directory_of(path);
+	bool good = sync_opened(directory, O_DIRECTORY, err);
+	free(directory);
+	return good;
+}

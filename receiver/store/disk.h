@@ -33,4 +33,8 @@ struct disk_times {
 bool disk_measure(const char *path, size_t rounds, struct disk_times *ret, struct error *err)
 	MUST_CHECK;
 
+/* fsync(2) of a file, and of the directory that holds the file at `path`. Not of the store's own files, whose locks would fall. */
+bool disk_sync_file(const char *path, struct error *err) MUST_CHECK;
+bool disk_sync_directory(const char *path, struct error *err) MUST_CHECK;
+
 #endif

@@ -222,7 +222,7 @@ diagnose(const struct diagnosis *d, struct buffer *why)
 	case VERDICT_TIMESTAMP_IN_FUTURE:
 		buffer_format(why,
 		              "the signature is right, but its time is %" PRId64 " s %s; %" PRId64
-		              " s are allowed",
+		              " s are allowed: a wrong clock, or an old request",
 		              (age_ns < 0 ? -age_ns : age_ns) / NS_PER_S,
 		              age_ns < 0 ? "ahead" : "old", d->scheme->tolerance_ns / NS_PER_S);
 		break;

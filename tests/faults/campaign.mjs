@@ -163,6 +163,12 @@ function checkStore(campaign) {
   expect('ledger_imbalance', imbalance, 0);
 }
 
+// What a scorecard says of a campaign.
+export function figuresOf({ rounds, lost, doubled, problems }) {
+  const corrupt = problems.filter((problem) => /integrity_check|foreign_key_check/.test(problem)).length;
+  return { cases: rounds, lost, doubled, corrupt, unexpected: problems.length - corrupt };
+}
+
 // The life that is not killed: every event gets its answer, every delivery is done, and SIGTERM ends it with 0.
 async function settle(campaign) {
   const { ledger, place, program } = campaign;
@@ -200,7 +206,7 @@ export async function crashCampaign(t, { mode, rounds, program = binary, untilLo
   const seed = Number(process.env.HOOKLATCH_SEED ?? 1);
   const place = makePlace();
   const ledger = new Ledger(seed);
-  const summary = { rounds: 0, inStart: 0, rerun: 0 };
+  const summary = { rounds: 0, inStart: 0, torn: 0, rerun: 0 };
   const campaign = { mode, program, place, ledger, summary, rounds: 0, service: null, callsToReady: 0, callsInLoad: 0 };
   const dice = chance(seed + 1);
   const began = Date.now();
@@ -216,6 +222,7 @@ export async function crashCampaign(t, { mode, rounds, program = binary, untilLo
       const keep = mode === 'power' && keepSome && dice.oneIn(2) ? 1 + dice.below(2 ** 31) : 0;
       const ready = await live(campaign, { at, when: dice.oneIn(2) ? 'before' : 'after', keep, events: 4 * EVENTS_PER_LIFE });
       summary.rounds++;
+      if (keep !== 0) summary.torn++;
       if (!ready) summary.inStart++;
       if (ledger.lost.size > 0) break;
     }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { copyFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { score } from '../faults/matrix.mjs';
 import { assertAnswer, github, recorder, serve, spread } from './hook.mjs';
 
 const ids = (name, count) => Array.from({ length: count }, (_, n) => `${name}${n}`);
@@ -26,7 +27,7 @@ describe('backup', { timeout: 120_000, concurrency: 3 }, () => {
     await hook.idle();
   });
 
-  it('the drill: what was lost after the copy comes again, what is in it is a duplicate, and work goes on', async (t) => {
+  it('row 17: the drill: what was lost after the copy comes again, what is in it is a duplicate, and work goes on', async (t) => {
     const program = recorder({ on: ['github/*'], then: '[ "$HOOKLATCH_TYPE" = push ] || exit 65' });
     const hook = await serve(t, { sources: { github }, handlers: { program } });
     for (const id of ids('kept', 10)) assertAnswer(await hook.send('github', { id, type: 'push' }), 'accepted');
@@ -47,6 +48,7 @@ describe('backup', { timeout: 120_000, concurrency: 3 }, () => {
     assert.equal(await hook.count('events'), 16);
     await hook.stop();
     await hook.ok('backup', hook.path('stopped.db'));
+    score(t, 17);
   });
 
   it('never over something that is there, nor of what is no store', async (t) => {

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { score } from '../faults/matrix.mjs';
 import { assertAnswer, end, github, isAlive, prepare, recorder, serve, spread, until, waitFor } from './hook.mjs';
 
 describe('crash', { timeout: 120_000, concurrency: 4 }, () => {
-  it('everything acknowledged is there after SIGKILL under load, and is processed', async (t) => {
+  it('row 1: everything acknowledged is there after SIGKILL under load, and is processed', async (t) => {
     const program = recorder({ on: ['github/*'] });
     const hook = await serve(t, { sources: { github }, handlers: { program } });
     const taken = new Set();
@@ -31,9 +32,10 @@ describe('crash', { timeout: 120_000, concurrency: 4 }, () => {
     await hook.idle({ deadline: 60_000 });
     const ran = new Set((await program.records()).map((record) => record.id));
     assert.deepEqual(stored.filter((id) => !ran.has(id)), []);
+    score(t, 1);
   });
 
-  it('a try that the kill cut off is counted, as crashed, and made again', async (t) => {
+  it('row 1: a try that the kill cut off is counted, as crashed, and made again', async (t) => {
     const program = recorder({ on: ['github/*'], timeout: '5m', retry: { attempts: 5, first: '100ms', factor: 1, max: '1s', jitter: 'none' }, then: `[ "$HOOKLATCH_ATTEMPT" != 1 ] || { ${waitFor('gate')}; }; ${waitFor('open')}` });
     const hook = await serve(t, { sources: { github }, handlers: { program } });
     await hook.send('github', { id: 'c1' });
@@ -52,9 +54,10 @@ describe('crash', { timeout: 120_000, concurrency: 4 }, () => {
     await hook.settled('github/c1', { state: 'done' });
     assert.deepEqual((await program.records()).map((record) => record.attempt), [1, 2]);
     assert.deepEqual(await readdir(hook.path('hooklatch.db.tries')), [], "the killed try's file of headers is gone");
+    score(t, 1);
   });
 
-  it('a handler that kills the service ends in the dead letters', async (t) => {
+  it('row 1: a handler that kills the service ends in the dead letters', async (t) => {
     const program = recorder({ on: ['github/poison'], retry: { attempts: 2, first: '100ms', factor: 1, max: '1s', jitter: 'none' }, then: 'kill -KILL $PPID; sleep 0.2' });
     const fine = recorder({ on: ['github/*'] });
     const hook = await serve(t, { sources: { github }, handlers: { program, fine } });
@@ -70,9 +73,10 @@ describe('crash', { timeout: 120_000, concurrency: 4 }, () => {
     assert.equal(letter.attempts, 2);
     assert.match(letter.last_error, /crashed/);
     assert.equal(await program.runs(), 2);
+    score(t, 1, { cases: 2 });
   });
 
-  it('a second service on the same store ends at once and names the first', async (t) => {
+  it('row 16: a second service on the same store ends at once and names the first', async (t) => {
     const hook = await serve(t, { sources: { github } });
     const { code, text } = await hook.cli('serve');
     assert.equal(code, 1);
@@ -81,9 +85,10 @@ describe('crash', { timeout: 120_000, concurrency: 4 }, () => {
     await hook.kill();
     await hook.start(); // a lock of the dead holds nobody up
     assertAnswer(await hook.send('github', { id: 'a' }), 'duplicate');
+    score(t, 16);
   });
 
-  it('a file that is not ours is refused and left as it was', async (t) => {
+  it('row 20: a file that is not ours is refused and left as it was', async (t) => {
     const hook = await prepare(t, { sources: { github } });
     for (const make of [
       () => writeFile(hook.database, 'this is no database, but somebody may want it\n'.repeat(200)),
@@ -97,9 +102,10 @@ describe('crash', { timeout: 120_000, concurrency: 4 }, () => {
       assert.ok((await readFile(hook.database)).equals(before), 'it was written to');
       for (const suffix of ['', '-wal', '-shm', '.lock']) await rm(hook.database + suffix, { force: true });
     }
+    score(t, 20, { cases: 2 });
   });
 
-  it('a schema newer than the program is refused', async (t) => {
+  it('rows 20, 51: a schema newer than the program is refused', async (t) => {
     const hook = await serve(t, { sources: { github } });
     await hook.stop();
     const columns = (await hook.sql("select name from pragma_table_info('schema_migrations')")).map((row) => row.name);
@@ -115,9 +121,11 @@ describe('crash', { timeout: 120_000, concurrency: 4 }, () => {
     execFileSync('sqlite3', [hook.database, `delete from schema_migrations where ${columns[0]} like '9999%'`]);
     await hook.start();
     assertAnswer(await hook.send('github', { id: 'a' }), 'accepted');
+    score(t, 20);
+    score(t, 51);
   });
 
-  it('a lost lock file, socket or -shm does not matter', async (t) => {
+  it('row 18: a lost lock file, socket or -shm does not matter', async (t) => {
     const hook = await serve(t, { sources: { github } });
     assertAnswer(await hook.send('github', { id: 'a' }), 'accepted');
     await hook.kill();
@@ -125,5 +133,6 @@ describe('crash', { timeout: 120_000, concurrency: 4 }, () => {
     await hook.start();
     assertAnswer(await hook.send('github', { id: 'a' }), 'duplicate');
     assert.equal(await isAlive(hook.pid), true);
+    score(t, 18, { cases: 3 });
   });
 });

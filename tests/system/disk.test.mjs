@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { score } from '../faults/matrix.mjs';
 import { assertAnswer, github, isAlive, recorder, serve, until, waitFor } from './hook.mjs';
 
 const run = promisify(execFile);
@@ -11,7 +12,7 @@ const run = promisify(execFile);
 const allow = (hook, size) => run('prlimit', ['--pid', String(hook.pid), `--fsize=${size}:unlimited`]);
 
 describe('disk', { timeout: 120_000, concurrency: 2 }, () => {
-  it('when it is full the answer is 503 with Retry-After, readiness says no, and it recovers by itself', async (t) => {
+  it('row 11: when it is full the answer is 503 with Retry-After, readiness says no, and it recovers by itself', async (t) => {
     const program = recorder({ on: ['github/*'] });
     const hook = await serve(t, { sources: { github }, handlers: { program } });
     for (let n = 0; n < 5; n++) assertAnswer(await hook.send('github', { id: `a${n}` }), 'accepted');
@@ -35,9 +36,10 @@ describe('disk', { timeout: 120_000, concurrency: 2 }, () => {
     await hook.idle();
     for (const prefix of ['a', 'b']) assert.equal(await hook.count('events', `event_id like '${prefix}_'`), prefix === 'a' ? 5 : 10);
     for (const { id } of await program.records()) assert.equal(await program.runs(id), 1, id);
+    score(t, 11);
   });
 
-  it('what a handler did while the disk was full is remembered afterwards', async (t) => {
+  it('row 11: what a handler did while the disk was full is remembered afterwards', async (t) => {
     const program = recorder({ on: ['github/*'], then: waitFor('gate') });
     const hook = await serve(t, { sources: { github }, handlers: { program } });
     await hook.send('github', { id: 'a' });
@@ -51,9 +53,10 @@ describe('disk', { timeout: 120_000, concurrency: 2 }, () => {
     await allow(hook, 'unlimited');
     await hook.settled('github/a', { state: 'done' });
     assert.equal(await program.runs('a'), 1, 'it was not run again');
+    score(t, 11);
   });
 
-  it('a change is refused while it is full, at once, and does not happen later', async (t) => {
+  it('row 11: a change is refused while it is full, at once, and does not happen later', async (t) => {
     const grumpy = recorder({ on: ['github/*'], then: 'exit 65' });
     const hook = await serve(t, { sources: { github }, handlers: { grumpy } });
     for (let n = 0; n < 3; n++) await hook.send('github', { id: `d${n}` });
@@ -68,9 +71,10 @@ describe('disk', { timeout: 120_000, concurrency: 2 }, () => {
     await until('readiness to say yes', async () => (await hook.admin('/readyz')).status === 200);
     assert.equal((await hook.stats()).dead, 3);
     await hook.ok('dead', 'discard', '--all', '--yes');
+    score(t, 11);
   });
 
-  it('a stop says which results it could not write, and they are tried again', async (t) => {
+  it('row 11: a stop says which results it could not write, and they are tried again', async (t) => {
     const program = recorder({ on: ['github/*'], then: waitFor('gate') });
     const hook = await serve(t, { sources: { github }, handlers: { program } });
     await hook.send('github', { id: 'a' });
@@ -85,5 +89,6 @@ describe('disk', { timeout: 120_000, concurrency: 2 }, () => {
     await hook.start();
     await hook.settled('github/a', { state: 'done' });
     assert.equal(await program.runs('a'), 2);
+    score(t, 11);
   });
 });

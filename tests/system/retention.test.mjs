@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { score } from '../faults/matrix.mjs';
 import { assertAnswer, github, plain, quote, recorder, serve, until, waitFor } from './hook.mjs';
 
 // With the service stopped: what time has done to the store.
@@ -70,7 +71,7 @@ describe('retention', { timeout: 120_000, concurrency: 6 }, () => {
     assert.deepEqual([stats.received, stats.ledger_imbalance], [0, 0]);
   });
 
-  it('the space is used again', async (t) => {
+  it('row 58: the space is used again', async (t) => {
     const hook = await serve(t, { sources: { old: hmac }, handlers: {}, retention: '1s' });
     const pages = async () => Number((await hook.sql('select page_count as n from pragma_page_count()'))[0].n);
     let most = 0;
@@ -80,6 +81,7 @@ describe('retention', { timeout: 120_000, concurrency: 6 }, () => {
       await until('the round to be gone', async () => (await hook.count('events')) === 0);
     }
     assert.ok((await pages()) <= most * 1.5, `${await pages()} pages, ${most} after two rounds`);
+    score(t, 58);
   });
 
   it('what became due while the service was down goes as soon as it is back', async (t) => {

@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "receiver/base/bytes.h"
+#include "receiver/store/disk.h"
+#include "receiver/store/inspection.h"
 #include "receiver/store/sqlite/sqlite_priv.h"
 
 #define DRAFT_ENDING ".incomplete"
@@ -23,41 +24,26 @@ with(const char *path, const char *ending)
 	return buffer_steal(&text);
 }
 
-/* The directory of a path; the caller frees it. */
-static char *
-directory_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash == NULL   ? memory_text(".")
-	       : slash == path ? memory_text("/")
-	                       : span_copy((struct span){ path, (size_t)(slash - path) });
-}
-
 /* The database's size, its WAL's frames among it: the copy may be as large. */
 static bool
 check_room(const char *path, const char *target, struct error *err)
 {
 	struct stat file;
 	struct stat wal = { .st_size = 0 };
-	struct statvfs there;
+	struct disk there;
 	char *wal_path = with(path, "-wal");
-	char *directory = directory_of(target);
-	bool good = stat(path, &file) == 0 || error_system(err, "%s", path);
+	bool good = (stat(path, &file) == 0 || error_system(err, "%s", path)) &&
+	            disk_look(target, &there, err);
 	(void)stat(wal_path, &wal);
-	if (good && statvfs(directory, &there) != 0) {
-		good = error_system(err, "%s", directory);
-	}
 	if (good) {
 		int64_t wanted = 2 * (int64_t)(file.st_size + wal.st_size);
-		int64_t free_bytes = (int64_t)there.f_bavail * (int64_t)there.f_frsize;
-		good = free_bytes >= wanted ||
+		good = there.free_bytes >= wanted ||
 		       error_set(err, ERROR_REFUSED,
-		                 "%s: %lld MiB are free, twice the store's size is %lld MiB",
-		                 directory, (long long)(free_bytes >> 20U),
+		                 "%s: %lld MiB are free there, twice the store's size is %lld MiB",
+		                 target, (long long)(there.free_bytes >> 20U),
 		                 (long long)(wanted >> 20U));
 	}
 	free(wal_path);
-	free(directory);
 	return good;
 }
 
@@ -118,33 +104,27 @@ check_copy(const char *draft, struct backup *ret, struct error *err)
 }
 
 static bool
-sync_path(const char *path, int flags, struct error *err)
-{
-	int fd = open(path, flags | O_CLOEXEC);
-	bool good = fd >= 0 && fsync(fd) == 0;
-	if (!good) {
-		(void)error_system(err, "%s", path);
-	}
-	if (fd >= 0) {
-		(void)close(fd);
-	}
-	return good;
-}
-
-static bool
 name_copy(const char *draft, const char *target, struct backup *ret, struct error *err)
 {
 	struct stat file;
-	char *directory = directory_of(target);
-	bool good = sync_path(draft, O_RDONLY, err);
+	bool good = disk_sync_file(draft, err);
 	if (good && renameat2(AT_FDCWD, draft, AT_FDCWD, target, RENAME_NOREPLACE) != 0) {
 		good = error_system(err, "%s", target);
 	}
-	good = good && sync_path(directory, O_RDONLY | O_DIRECTORY, err) &&
+	good = good && disk_sync_directory(target, err) &&
 	       (stat(target, &file) == 0 || error_system(err, "%s", target));
 	ret->bytes = good ? (int64_t)file.st_size : 0;
-	free(directory);
 	return good;
+}
+
+/* While nobody has the store its log was looked at by nobody. */
+static bool
+check_log(const char *path, struct error *err)
+{
+	struct inspection_owner owner;
+	int64_t commits;
+	store_owner(path, &owner);
+	return owner.pid != 0 || store_scan_wal(path, &commits, err);
 }
 
 bool
@@ -154,7 +134,7 @@ store_backup(const char *path, const char *target, struct backup *ret, struct er
 	mode_t mask = umask(0077); /* it holds what the events hold */
 	bool good = access(target, F_OK) != 0 ||
 	            error_set(err, ERROR_REFUSED, "%s is there already", target);
-	good = good && check_room(path, target, err);
+	good = good && check_log(path, err) && check_room(path, target, err);
 	if (good) {
 		(void)unlink(draft); /* of one that was broken off */
 		good = copy(path, draft, err) && check_copy(draft, ret, err) &&

@@ -13,33 +13,6 @@
 
 /* --- who has it --- */
 
-/* "1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF": proc_locks(5). */
-static long
-holder_of(const struct stat *file)
-{
-	FILE *locks = fopen("/proc/locks", "re");
-	char line[256];
-	long holder = 0;
-	while (locks != NULL && fgets(line, sizeof(line), locks) != NULL) {
-		char *rest = NULL;
-		char *words[6] = { NULL };
-		size_t count = 0;
-		for (char *word = strtok_r(line, " \n", &rest);
-		     word != NULL && count < COUNT(words); word = strtok_r(NULL, " \n", &rest)) {
-			words[count++] = word;
-		}
-		const char *inode = count == COUNT(words) ? strrchr(words[5], ':') : NULL;
-		if (inode != NULL && strcmp(words[1], "FLOCK") == 0 &&
-		    strtoull(inode + 1, NULL, 10) == (unsigned long long)file->st_ino) {
-			holder = strtol(words[4], NULL, 10);
-		}
-	}
-	if (locks != NULL) {
-		(void)fclose(locks);
-	}
-	return holder;
-}
-
 static bool
 is_serving(const char *lock_path)
 {
@@ -119,10 +92,8 @@ store_owner(const char *path, struct inspection_owner *ret)
 	buffer_init(&text, 65536);
 	buffer_format(&text, "%s.lock", path);
 	char *lock = buffer_steal(&text);
-	if (stat(lock, &file) == 0) {
-		ret->pid = holder_of(&file);
-		ret->serving = ret->pid != 0 && is_serving(lock);
-	}
+	ret->pid = holder_of_store(path);
+	ret->serving = ret->pid != 0 && is_serving(lock);
 	free(lock);
 	if (stat(path, &file) == 0) {
 		find_strangers(&file, ret);

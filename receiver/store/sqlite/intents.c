@@ -20,6 +20,14 @@ batch_due(struct store *store, struct delivery_key key, int64_t due_ns, bool ret
 
 /* --- arrivals --- */
 
+/* When it was received. A clock that says less than what the purge goes by was set back: it would be purged as if it were old. */
+static int64_t
+age_from(const struct store *store, const struct event *event)
+{
+	return event->received_ns > store->purge.horizon_ns ? event->received_ns
+	                                                    : store->purge.horizon_ns;
+}
+
 static void
 ON_THREAD(store_thread) add_job(struct store *store, struct delivery_key key, struct event *event,
                                 int slot, const struct wanted *wanted)
@@ -199,8 +207,9 @@ ON_THREAD(store_thread)
 	arrival->conflict = false;
 	if (!statement_run(store,
 	                   statement_bind(store, SQL_EVENT_INSERT, "issswsbb", store->next_seq,
-	                                  event->source, event->id, event->type, event->received_ns,
-	                                  event->headers, hash, event->body),
+	                                  event->source, event->id, event->type,
+	                                  age_from(store, event), event->headers, hash,
+	                                  event->body),
 	                   &changes, err)) {
 		return false;
 	}
@@ -234,7 +243,8 @@ ON_THREAD(store_thread)
 	struct span body = { first->whole->body, first->whole->size };
 	if (!statement_run(store,
 	                   statement_bind(store, SQL_REQUEST_INSERT, "swib", event->source,
-	                                  event->received_ns, (int64_t)first->whole->events, body),
+	                                  age_from(store, event), (int64_t)first->whole->events,
+	                                  body),
 	                   NULL, err)) {
 		return false;
 	}

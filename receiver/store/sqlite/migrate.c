@@ -2,8 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "receiver/base/clock.h"
+#include "receiver/store/disk.h"
 #include "receiver/store/sqlite/migrations.h"
 #include "receiver/store/sqlite/sqlite_priv.h"
 
@@ -53,6 +55,8 @@ apply(sqlite3 *database, const struct migration *migration, struct error *err)
 	return good;
 }
 
+/* Where events are few a copy of them is made first. It has its name when it is whole and on the disk, and so has the end of its
+ * journal; what a start left that was broken off is made anew. */
 static bool
 copy_before(sqlite3 *database, const char *path, int64_t version, struct error *err)
 {
@@ -60,11 +64,40 @@ copy_before(sqlite3 *database, const char *path, int64_t version, struct error *
 	if (stat(path, &status) != 0 || status.st_size > BACKUP_MOST_BYTES) {
 		return true;
 	}
-	char *sql = sqlite3_mprintf("VACUUM INTO '%q.before-%04d'", path, (int)version + 1);
-	ALWAYS(sql != NULL, "backup-name");
-	bool good = sqlite_run(database, sql, err);
+	char *copy = sqlite3_mprintf("%s.before-%04d", path, (int)version + 1);
+	char *draft = sqlite3_mprintf("%s.incomplete", copy);
+	char *journal = sqlite3_mprintf("%s-journal", draft);
+	char *sql = sqlite3_mprintf("VACUUM INTO %Q", draft);
+	ALWAYS(copy != NULL && draft != NULL && journal != NULL && sql != NULL, "backup-name");
+	mode_t mask = umask(0077); /* it holds what the events hold */
+	(void)unlink(draft);
+	(void)unlink(journal);
+	bool good = sqlite_run(database, sql, err) && disk_sync_file(draft, err);
+	if (good && rename(draft, copy) != 0) {
+		good = error_system(err, "cannot give %s its name", copy);
+	}
+	good = good && disk_sync_directory(path, err);
+	(void)umask(mask);
 	sqlite3_free(sql);
+	sqlite3_free(journal);
+	sqlite3_free(draft);
+	sqlite3_free(copy);
 	return good;
+}
+
+bool
+migrate_may(sqlite3 *database, const char *path, struct error *err)
+{
+	int64_t version;
+	if (!current_version(database, &version, err)) {
+		return false;
+	}
+	return version <= migrate_newest() ||
+	       error_set(
+		       err, ERROR_REFUSED,
+		       "%s has schema version %lld; this program knows versions up to %d. Use the newer "
+		       "hooklatch that made it, or restore a backup from before",
+		       path, (long long)version, migrate_newest());
 }
 
 bool
@@ -74,13 +107,6 @@ migrate(sqlite3 *database, const char *path, int *applied, struct error *err)
 	*applied = 0;
 	if (!current_version(database, &version, err)) {
 		return false;
-	}
-	if (version > migrate_newest()) {
-		return error_set(
-			err, ERROR_REFUSED,
-			"%s has schema version %lld; this program knows versions up to %d. Use the newer hooklatch that "
-			"made it, or restore a backup from before",
-			path, (long long)version, migrate_newest());
 	}
 	if (version > 0 && version < migrate_newest() &&
 	    !copy_before(database, path, version, err)) {

@@ -53,6 +53,12 @@ check_wal(const struct store_options *options, struct error *err)
 		}
 		state.tail_bytes = state.good_bytes; /* the rest was cut */
 	}
+	if (state.tail_bytes > state.good_bytes) {
+		log_say(LOG_WARN, "store.torn",
+		        "the write-ahead log has a torn tail: %lld bytes behind commit %lld were never synced and are "
+		        "dropped; nothing in them was acknowledged",
+		        (long long)(state.tail_bytes - state.good_bytes), (long long)state.commits);
+	}
 	return !state.there || wal_rewrite(options->path, &state, err);
 }
 
@@ -71,7 +77,39 @@ check_identity(struct store *store, struct error *err)
 		                 "%s is a database of another program; it is left alone",
 		                 store->path);
 	}
-	return true;
+	int64_t known = 0;
+	if (!sqlite_number(store->database,
+	                   "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'",
+	                   &known, err)) {
+		return false;
+	}
+	if (tables > 0 && known == 0) {
+		return error_set(
+			err, ERROR_STORE_DAMAGED,
+			"%s has lost the table schema_migrations; it is kept as it is. Restore a backup",
+			store->path);
+	}
+	return tables == 0 || migrate_may(store->database, store->path, err);
+}
+
+/* SQLite's own words for it would be of a disk. */
+static bool
+check_rights(const char *path, struct error *err)
+{
+	static const char *const endings[] = { "", "-wal", "-shm" };
+	bool good = true;
+	for (size_t i = 0; good && i < COUNT(endings); i++) {
+		struct buffer text;
+		buffer_init(&text, 65536);
+		buffer_format(&text, "%s%s", path, endings[i]);
+		char *name = buffer_steal(&text);
+		if (access(name, R_OK | W_OK) != 0 && errno != ENOENT) {
+			good = error_system(err, "%s: this user must be able to read and write it",
+			                    name);
+		}
+		free(name);
+	}
+	return good;
 }
 
 static bool
@@ -95,7 +133,7 @@ set_up(struct store *store, struct error *err)
 }
 
 static bool
-open_database(struct store *store, struct error *err)
+ON_THREAD(store_thread) open_database(struct store *store, struct error *err)
 {
 	mode_t mask = umask(0027);
 	int code = sqlite3_open_v2(store->path, &store->database,
@@ -111,8 +149,17 @@ open_database(struct store *store, struct error *err)
 	int keep = 1;
 	(void)sqlite3_file_control(store->database, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
 	sandbox_install(&store->sandbox, store->database);
-	return check_identity(store, err) && set_up(store, err) &&
-	       filter_functions(store->database, err);
+	if (!check_identity(store, err)) {
+		/* A fresh -shm needs room: the space that was set aside is there for such. */
+		if (err->kind != ERROR_STORE_FULL || !store->reserve.held) {
+			return false;
+		}
+		writer_failed(store, err);
+		if (!check_identity(store, err)) {
+			return false;
+		}
+	}
+	return set_up(store, err) && filter_functions(store->database, err);
 }
 
 /* The newest and the oldest row of each table, so that rot at the edges shows before an answer depends on it. */
@@ -130,7 +177,12 @@ touch_tables(struct store *store, struct error *err)
 	for (size_t i = 0; i < COUNT(sql); i++) {
 		int64_t ignored;
 		if (!sqlite_number(store->database, sql[i], &ignored, err)) {
-			return false;
+			return err->kind == ERROR_STORE_FULL || err->kind == ERROR_STORE_BUSY
+			               ? false
+			               : error_prefix(
+						 err,
+						 "%s is not whole; it is kept as it is. Restore a backup",
+						 store->path);
 		}
 	}
 	return true;
@@ -309,10 +361,13 @@ store_open(struct store **ret, const struct store_options *options, struct error
 	(void)pthread_mutex_init(&store->notes_lock, NULL);
 	thread_become(&store_thread); /* nobody else knows the store yet */
 	thread_is(&store_thread);
-	bool good = queue_init(&store->inbox, err) && check_file_system(store->path, err) &&
-	            lock_take(&store->lock, store->path, options->serving, err) &&
-	            set_aside(store, err) && check_wal(options, err) && open_database(store, err) &&
-	            prepare(store, err);
+	bool good =
+		queue_init(&store->inbox, err) && check_file_system(store->path, err) &&
+		lock_take(&store->lock, store->path, options->serving, err) &&
+		set_aside(store, err) && check_rights(store->path, err) &&
+		check_wal(options, err) && open_database(store, err) && prepare(store, err) &&
+		/* SQLite makes nothing of a sync of the directory that fails: the names of fresh files may be lost. */
+		disk_sync_directory(store->path, err);
 	thread_become(NULL);
 	if (!good) {
 		(void)store_close(store);

@@ -123,8 +123,10 @@ find(struct store *store, struct slice *slice, bool *over, struct error *err)
 		slice->bodies ? atomic_load(&purge->bodies_ns) : atomic_load(&purge->dedup_ns);
 	char cut[CLOCK_TEXT_BYTES];
 	char now[CLOCK_TEXT_BYTES];
-	clock_text(purge->horizon_ns - age_ns, cut);
-	clock_text(clock_wall_ns(), now);
+	int64_t wall_ns = clock_wall_ns();
+	/* A horizon ahead of the clock was made by one that was wrong: nothing is older than the clock says. */
+	clock_text((purge->horizon_ns < wall_ns ? purge->horizon_ns : wall_ns) - age_ns, cut);
+	clock_text(wall_ns, now);
 	sqlite3_stmt *statement =
 		statement_bind(store, slice->bodies ? SQL_PURGE_BODIES : SQL_PURGE_EVENTS, "ii",
 	                       purge->seq, (int64_t)PURGE_SLICE);
@@ -280,7 +282,9 @@ void
 purge_step(struct store *store)
 {
 	struct purge *purge = &store->purge;
-	if (atomic_load(&purge->dedup_ns) == 0 || clock_boot_ns() < purge->next_ns) {
+	bool begins =
+		purge->kept_ns == 0 && store->next_seq > 1; /* the horizon is not on disk yet */
+	if (atomic_load(&purge->dedup_ns) == 0 || (clock_boot_ns() < purge->next_ns && !begins)) {
 		return;
 	}
 	move_horizon(purge);

@@ -33,6 +33,10 @@ bool lock_take(struct lock *lock, const char *store_path, bool serving, struct e
 void lock_mark(struct lock *lock, int64_t seq, int64_t wall_ns);
 void lock_release(struct lock *lock);
 
+/* holder.c: the pid of the process that owns the store, and of the one that holds its write lock; 0: none but us. */
+long holder_of_store(const char *store_path);
+long holder_of_writing(const char *store_path);
+
 /* wal_scan.c: before SQLite opens the file. */
 struct wal_state {
 	bool there;
@@ -53,6 +57,8 @@ bool wal_salvage(const char *store_path, const struct wal_state *state, struct b
                  struct error *err) MUST_CHECK;
 
 /* migrate.c */
+/* ERROR_REFUSED when a newer program made it. Changes nothing. */
+bool migrate_may(sqlite3 *database, const char *path, struct error *err) MUST_CHECK;
 bool migrate(sqlite3 *database, const char *path, int *applied, struct error *err) MUST_CHECK;
 int migrate_newest(void);
 

@@ -20,6 +20,7 @@
 #define WAL_HEADER_BYTES   32
 #define FRAME_HEADER_BYTES 24
 #define WAL_MAGIC          0x377f0682U
+#define SECTOR_BYTES       512
 #define DAMAGE_COMMITS     2 /* one may be an unsynced, reordered batch */
 
 static char *
@@ -53,20 +54,6 @@ checksum(const unsigned char *data, size_t size, bool big, uint32_t sums[2])
 	}
 }
 
-static bool
-read_at(int fd, unsigned char *data, size_t size, off_t at)
-{
-	size_t done = 0;
-	while (done < size) {
-		ssize_t got = pread(fd, data + done, size - done, at + (off_t)done);
-		if (got == 0 || (got < 0 && errno != EINTR)) {
-			return false;
-		}
-		done += got < 0 ? 0 : (size_t)got;
-	}
-	return true;
-}
-
 struct scan {
 	int fd;
 	off_t size;
@@ -74,14 +61,29 @@ struct scan {
 	size_t page_size;
 	unsigned char header[WAL_HEADER_BYTES];
 	uint32_t sums[2];
+	bool unreadable; /* an error is no end of the file */
 };
+
+static bool
+read_at(struct scan *scan, unsigned char *data, size_t size, off_t at)
+{
+	size_t done = 0;
+	while (done < size) {
+		ssize_t got = pread(scan->fd, data + done, size - done, at + (off_t)done);
+		if (got == 0 || (got < 0 && errno != EINTR)) {
+			scan->unreadable = got < 0;
+			return false;
+		}
+		done += got < 0 ? 0 : (size_t)got;
+	}
+	return true;
+}
 
 /* False: there is no header that SQLite would take; the file counts as empty. */
 static bool
 scan_header(struct scan *scan)
 {
-	if (scan->size < WAL_HEADER_BYTES ||
-	    !read_at(scan->fd, scan->header, WAL_HEADER_BYTES, 0)) {
+	if (scan->size < WAL_HEADER_BYTES || !read_at(scan, scan->header, WAL_HEADER_BYTES, 0)) {
 		return false;
 	}
 	uint32_t magic = big32(scan->header);
@@ -104,37 +106,47 @@ current_salts(const struct scan *scan, const unsigned char *frame)
 	return memcmp(scan->header + 16, frame + 8, 8) == 0;
 }
 
+/* A sector is written whole or not at all, but a header may lie in two: then the commit mark can be one of a former life of the
+ * file, before salts of this one. */
+static bool
+torn_header(off_t at)
+{
+	return (at + 4) / SECTOR_BYTES != (at + 15) / SECTOR_BYTES;
+}
+
 static void
 scan_frames(struct scan *scan, struct wal_state *state)
 {
 	size_t frame_size = FRAME_HEADER_BYTES + scan->page_size;
 	unsigned char *frame = memory_need(frame_size);
 	bool good = true;
+	uint32_t last[2] = { scan->sums[0], scan->sums[1] }; /* as the frame before says */
 	state->good_bytes = WAL_HEADER_BYTES;
 	for (off_t at = WAL_HEADER_BYTES; at + (off_t)frame_size <= scan->size;
 	     at += (off_t)frame_size) {
-		if (!read_at(scan->fd, frame, frame_size, at)) {
+		if (!read_at(scan, frame, frame_size, at)) {
 			break;
 		}
 		bool commit = big32(frame + 4) != 0;
+		uint32_t chain[2] = { last[0], last[1] };
+		checksum(frame, 8, scan->big, chain);
+		checksum(frame + FRAME_HEADER_BYTES, scan->page_size, scan->big, chain);
+		last[0] = big32(frame + 16);
+		last[1] = big32(frame + 20);
+		bool follows = chain[0] == last[0] && chain[1] == last[1];
 		if (current_salts(scan, frame)) {
 			state->tail_bytes = (int64_t)at + (int64_t)frame_size;
 		}
-		if (good && current_salts(scan, frame) && big32(frame) != 0) {
-			uint32_t sums[2] = { scan->sums[0], scan->sums[1] };
-			checksum(frame, 8, scan->big, sums);
-			checksum(frame + FRAME_HEADER_BYTES, scan->page_size, scan->big, sums);
-			if (sums[0] == big32(frame + 16) && sums[1] == big32(frame + 20)) {
-				memcpy(scan->sums, sums, sizeof(sums));
-				state->frames++;
-				state->commits += commit ? 1 : 0;
-				state->good_bytes = commit ? (int64_t)at + (int64_t)frame_size
-				                           : state->good_bytes;
-				continue;
-			}
+		if (good && follows && current_salts(scan, frame) && big32(frame) != 0) {
+			state->frames++;
+			state->commits += commit ? 1 : 0;
+			state->good_bytes =
+				commit ? (int64_t)at + (int64_t)frame_size : state->good_bytes;
+			continue;
 		}
 		good = false;
-		state->lost_commits += commit && current_salts(scan, frame) ? 1 : 0;
+		bool believed = follows || !torn_header(at);
+		state->lost_commits += commit && believed && current_salts(scan, frame) ? 1 : 0;
 	}
 	free(frame);
 }
@@ -151,7 +163,7 @@ scan_without_header(struct scan *scan, struct wal_state *state)
 	unsigned char *frame = memory_need(FRAME);
 	uint32_t last[2] = { 0, 0 };
 	for (off_t at = WAL_HEADER_BYTES; at + FRAME <= scan->size; at += FRAME) {
-		if (!read_at(scan->fd, frame, FRAME, at)) {
+		if (!read_at(scan, frame, FRAME, at)) {
 			break;
 		}
 		uint32_t sums[2] = { last[0], last[1] };
@@ -185,17 +197,32 @@ wal_scan(const char *store_path, struct wal_state *state, struct error *err)
 	state->there = scan.size > 0;
 	if (good && scan_header(&scan)) {
 		scan_frames(&scan, state);
-	} else if (good) {
+	} else if (good && !scan.unreadable) {
 		scan_without_header(&scan, state);
+	}
+	if (!good || scan.unreadable) {
+		good = error_system(err, "cannot read %s", path);
+		(void)close(scan.fd);
+		free(path);
+		return false;
 	}
 	(void)close(scan.fd);
 	if (state->lost_commits >= DAMAGE_COMMITS) {
+		/* All of the log is younger than the last checkpoint, which was the last to write to the database. */
+		char from[CLOCK_TEXT_BYTES];
+		char until[CLOCK_TEXT_BYTES];
+		struct stat database = status;
+		(void)!stat(store_path, &database);
+		clock_text(database.st_mtim.tv_sec * NS_PER_S + database.st_mtim.tv_nsec, from);
+		clock_text(status.st_mtim.tv_sec * NS_PER_S + status.st_mtim.tv_nsec, until);
 		good = error_set(
 			err, ERROR_STORE_DAMAGED,
 			"%s is damaged before its tail: %lld commits are good, %lld later ones are suspect and SQLite "
-			"would drop them in silence. The file is kept. To go on with what is good: copy the file aside, "
-			"run `hooklatch serve --salvage-wal`, and ask the providers to redeliver what came since",
-			path, (long long)state->commits, (long long)state->lost_commits);
+			"would drop them in silence. They were made between %s and %s. The file is kept. To go on with what is "
+			"good: copy the file aside, run `hooklatch serve --salvage-wal`, and ask the providers to redeliver what "
+			"came since",
+			path, (long long)state->commits, (long long)state->lost_commits, from,
+			until);
 	}
 	free(path);
 	return good;

@@ -54,10 +54,30 @@ batch_undo(struct store *store)
 	batch_begin(store);
 }
 
+/* data_version changes when another connection has committed; nobody but us should. */
+static bool
+look_for_others(struct store *store, struct error *err)
+{
+	int64_t version;
+	if (!sqlite_number(store->database, "PRAGMA data_version", &version, err)) {
+		return false;
+	}
+	if (store->data_version != 0 && version != store->data_version && !store->foreign) {
+		log_say(LOG_WARN, "store.foreign",
+		        "another process has written to the database beside the service; that is not supported, and "
+		        "with this SQLite (%s) it can corrupt it",
+		        sqlite3_libversion());
+		store->foreign = true;
+	}
+	store->data_version = version;
+	return true;
+}
+
 static bool
 begin(struct store *store, struct error *err)
 {
-	return statement_run(store, store->statements[SQL_BEGIN], NULL, err);
+	return statement_run(store, store->statements[SQL_BEGIN], NULL, err) &&
+	       look_for_others(store, err);
 }
 
 static void
@@ -68,6 +88,17 @@ rollback(struct store *store)
 		if (!statement_run(store, store->statements[SQL_ROLLBACK], NULL, &ignored)) {
 			log_say(LOG_ERROR, "store.rollback_failed", "%s", ignored.text);
 		}
+	}
+}
+
+/* Only a checkpoint writes to the database, and only we make one. */
+void
+remember_file(struct store *store)
+{
+	struct stat status;
+	if (stat(store->path, &status) == 0) {
+		store->file_time = status.st_mtim;
+		store->file_size = status.st_size;
 	}
 }
 
@@ -83,8 +114,15 @@ files_are_ours(struct store *store, struct error *err)
 		                 "%s was removed, renamed or replaced while it was in use",
 		                 store->path);
 	}
-	char wal[4096];
 	struct stat status;
+	if (store->started && !store->foreign &&
+	    (stat(store->path, &status) != 0 || status.st_size != store->file_size ||
+	     status.st_mtim.tv_sec != store->file_time.tv_sec ||
+	     status.st_mtim.tv_nsec != store->file_time.tv_nsec)) {
+		return error_set(err, ERROR_STORE_BAD, "%s was overwritten while it was in use",
+		                 store->path);
+	}
+	char wal[4096];
 	(void)snprintf(wal, sizeof(wal), "%s-wal", store->path);
 	bool there = stat(wal, &status) == 0;
 	if (there && store->wal_inode == 0) {
@@ -145,8 +183,14 @@ set_state(struct store *store, enum store_state state, const char *why)
 		log_say(LOG_ERROR, "store.full",
 		        "no space: events are answered 503 until there is some; %s", why);
 	} else if (state == STORE_BUSY) {
-		log_say(LOG_ERROR, "store.busy",
-		        "another process holds the database: events are answered 503; %s", why);
+		long holder = holder_of_writing(store->path);
+		struct log_line line;
+		log_begin(&line, LOG_ERROR, "store.busy",
+		          "another process holds the database: events are answered 503; %s", why);
+		if (holder != 0) {
+			log_number(&line, "pid", holder);
+		}
+		log_end(&line);
 	}
 }
 
@@ -154,10 +198,8 @@ set_state(struct store *store, enum store_state state, const char *why)
 static void
 mark(struct store *store)
 {
-	if (store->serving && store->batch.now_ns - store->marked_ns >= STORE_MARK_NS &&
-	    store->stored_seq > store->lock.mark_seq) {
+	if (store->serving) {
 		lock_mark(&store->lock, store->stored_seq, store->batch.now_ns);
-		store->marked_ns = store->batch.now_ns;
 	}
 }
 
@@ -591,6 +633,14 @@ ON_THREAD(store_thread) checkpoint(struct store *store)
 	}
 	metrics_add(METRIC_CHECKPOINTS, 1);
 	store->wal_pages = left > done ? left - done : 0;
+	bool pinned = store->wal_pages > WAL_PINNED_PAGES;
+	if (pinned && !store->pinned) {
+		log_say(LOG_WARN, "store.pinned",
+		        "a reader holds the checkpoint up: %d pages of the write-ahead log cannot be copied yet, and it grows",
+		        store->wal_pages);
+	}
+	store->pinned = pinned;
+	remember_file(store);
 }
 
 static bool
@@ -783,6 +833,7 @@ store_start(struct store *store, const struct store_listener *listener, struct e
 	store->listener = *listener;
 	store->listening = true;
 	(void)sqlite3_wal_hook(store->database, on_wal, store);
+	remember_file(store);
 	if (!thread_start(&store->thread, &store_thread, store_run, store, err)) {
 		return false;
 	}

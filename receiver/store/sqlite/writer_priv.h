@@ -13,9 +13,9 @@
 #include "receiver/store/sqlite/sqlite_priv.h"
 
 #define WAL_CHECKPOINT_PAGES 1000
+#define WAL_PINNED_PAGES     2000     /* that many after a checkpoint: a reader is in its way */
 #define STORE_PROBE_NS       NS_PER_S /* how often a full disk is tried again */
 #define STORE_STUCK_NS       NS_PER_S /* a turn that takes longer is not ready */
-#define STORE_MARK_NS        NS_PER_S /* how often the lock file says how far the store has come */
 #define LEDGER_SEGMENT_BITS  16
 
 enum statement {
@@ -166,8 +166,13 @@ struct store {
 	bool claims_returned;
 	int64_t next_seq;
 	int64_t stored_seq;
-	int64_t marked_ns; /* wall time of the mark in the lock file */
 	int wal_pages;
+	bool pinned; /* a reader holds the checkpoint up */
+	int64_t data_version;
+	bool foreign; /* another process has written to the database */
+	struct timespec
+		file_time; /* of the database, after our last checkpoint: nothing else writes to it */
+	off_t file_size;
 	int64_t probe_at_ns;
 	ino_t wal_inode;
 	dev_t wal_device;
@@ -309,6 +314,7 @@ void replays_finish(struct store *store);
 bool writer_transaction(struct store *store,
                         bool (*work)(struct store *store, void *context, struct error *err),
                         void *context, struct error *err) ON_THREAD(store_thread) MUST_CHECK;
+void remember_file(struct store *store);
 void writer_failed(struct store *store, const struct error *err) ON_THREAD(store_thread);
 
 /* names.c */
