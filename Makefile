@@ -89,6 +89,16 @@ $(BUILD)/tests/simulator/simulator: $(SIMULATOR) $(SIMULATED)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lm
 
+# The store's own code on a disk in memory: what it asks of the system, for its files and for the time, ends there.
+TORN       := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/faults/torn/*.c)))
+TORN_ROOMS := $(filter $(foreach room,base log metrics model sandbox store,$(BUILD)/receiver/$(room)/%) $(BUILD)/migrations.o,$(ROOMS))
+TORN_CALLS := open close pread pwrite fstat stat access fsync ftruncate unlink statfs flock fallocate \
+	clock_wall_ns clock_boot_ns statements_prepare
+
+$(BUILD)/tests/faults/torn/torn: $(TORN) $(TORN_ROOMS)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) $(TORN_CALLS:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
+
 .PHONY: help clean install unit simulate test check sanitize bench fuzz negative
 
 help:
@@ -99,7 +109,7 @@ help:
 	@echo 'make check      format, lint, rooms, manual pages'
 	@echo 'make sanitize   builds with ASan+UBSan and TSan and runs the suite on both'
 	@echo 'make bench      measures against nginx on this machine'
-	@echo 'make fuzz       SECONDS=30: fuzzes parsers from the kept corpus'
+	@echo 'make fuzz       SECONDS=n for each target: fuzzes parsers from the kept corpus'
 	@echo 'make install    DESTDIR= PREFIX=/usr/local'
 
 clean:
@@ -140,8 +150,13 @@ $(BUILD)/tests/bench/load: $(BENCH_SOURCES) $(wildcard tests/bench/*.h)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(BENCH_SOURCES) $(shell pkg-config --libs openssl) -lm
 
+# The request parser by itself, for tests/faults/parser.test.mjs.
+$(BUILD)/tests/faults/parser: $(BUILD)/tests/faults/parser.o $(addprefix $(BUILD)/receiver/,net/http1_head.o net/http1_body.o base/bytes.o base/error.o base/field.o)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
 fuzz:
-	tests/fuzz/run $(or $(SECONDS),30)
+	tests/fuzz/run $(SECONDS)
 
 # Builds that break one promise on purpose: the suites must catch each of them.
 negative: $(BUILD)/negative/answer-before-commit/hooklatch $(BUILD)/negative/synchronous-normal/hooklatch

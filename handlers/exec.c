@@ -22,6 +22,7 @@
 #include "handlers/kinds.h"
 
 #define ENVIRONMENT_MOST  64
+#define BLIND_TICK_MS     50 /* how often a child without a descriptor is looked at */
 #define STDERR_READ_BYTES 16384
 #define PATH_MOST_BYTES   4096
 
@@ -308,15 +309,6 @@ start(struct call *call)
 	(void)fcntl(call->in_fd, F_SETFL, O_NONBLOCK);
 	(void)fcntl(call->err_fd, F_SETFL, O_NONBLOCK);
 	call->pid_fd = pidfd_open(call->pid, 0);
-	if (call->pid_fd < 0) { /* nobody could wait for it: it is not to begin */
-		int reason = errno;
-		(void)kill(-call->pid, SIGKILL);
-		while (waitpid(call->pid, NULL, 0) < 0 && errno == EINTR) {
-		}
-		call->pid = 0;
-		spawn_failed(call, reason, program[0]);
-		return false;
-	}
 	return true;
 }
 
@@ -382,6 +374,16 @@ milliseconds_until(int64_t deadline_ns)
 	return left <= 0 ? 0 : (int)((left + NS_PER_MS - 1) / NS_PER_MS);
 }
 
+/* Without a descriptor for the child (there may be none left just now) its end is looked for again and again. */
+static bool
+has_ended(const struct call *call)
+{
+	siginfo_t info = { 0 };
+	return call->pid_fd < 0 &&
+	       waitid(P_PID, (id_t)call->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid == call->pid;
+}
+
 /* Waits for the end of the child; what it is told on the way depends on the clock and on our own stop. */
 static void
 attend(struct call *call)
@@ -400,6 +402,9 @@ attend(struct call *call)
 		};
 		int64_t next_ns = term_ns < kill_ns ? term_ns : kill_ns;
 		int wait = next_ns == INT64_MAX ? -1 : milliseconds_until(next_ns);
+		if (call->pid_fd < 0 && (wait < 0 || wait > BLIND_TICK_MS)) {
+			wait = BLIND_TICK_MS;
+		}
 		(void)poll(fds, COUNT(fds), wait);
 		if (fds[1].revents != 0) {
 			feed(call);
@@ -407,7 +412,7 @@ attend(struct call *call)
 		if (fds[2].revents != 0) {
 			drain_errors(call);
 		}
-		if (fds[0].revents != 0) {
+		if (fds[0].revents != 0 || has_ended(call)) {
 			return;
 		}
 		int64_t now = clock_boot_ns();

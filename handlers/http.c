@@ -478,6 +478,8 @@ set_up(CURL *curl, const struct attempt *attempt, struct curl_slist *headers, st
 	(void)curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	(void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	/* A name server that is silent holds up nobody: curl would wait for its thread. */
+	(void)curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
 	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
 	                       (long)((attempt->timeout_ns + NS_PER_MS - 1) / NS_PER_MS));
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_answer);

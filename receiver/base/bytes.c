@@ -7,7 +7,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "receiver/base/clock.h"
 #include "receiver/base/error.h"
 
 #define BUFFER_FIRST_BYTES 256
@@ -106,15 +105,7 @@ buffer_finish(struct buffer *buffer)
 static NORETURN void
 memory_gone(void)
 {
-	char now[CLOCK_TEXT_BYTES];
-	char text[160];
-	clock_text(clock_wall_ns(), now);
-	int size = snprintf(
-		text, sizeof(text),
-		"{\"ts\":\"%s\",\"level\":\"fatal\",\"event\":\"service.failed\",\"msg\":\"out of memory\"}\n",
-		now);
-	ssize_t written = write(STDERR_FILENO, text, (size_t)size);
-	(void)written;
+	fatal_say("service.failed", "out of memory");
 	_exit(1);
 }
 

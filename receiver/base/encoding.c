@@ -200,17 +200,24 @@ utf8_sequence(struct span text, size_t at)
 	return overlong || surrogate || beyond ? 0 : size;
 }
 
-bool
-utf8_valid(struct span text)
+size_t
+utf8_valid_prefix(struct span text)
 {
-	for (size_t at = 0; at < text.size;) {
+	size_t at = 0;
+	while (at < text.size) {
 		size_t size = utf8_sequence(text, at);
 		if (size == 0) {
-			return false;
+			break;
 		}
 		at += size;
 	}
-	return true;
+	return at;
+}
+
+bool
+utf8_valid(struct span text)
+{
+	return utf8_valid_prefix(text) == text.size;
 }
 
 static void

@@ -19,6 +19,7 @@ void percent_encode(struct buffer *out, struct span text);
 bool percent_decode(struct buffer *out, struct span text) MUST_CHECK;
 
 bool utf8_valid(struct span text);
+size_t utf8_valid_prefix(struct span text); /* bytes before the first that is none */
 /* The same, and without control characters: C0, DEL, C1. */
 bool utf8_plain(struct span text);
 /* A JSON string with its quotes. Bytes that are not UTF-8 are read as ISO 8859-1, so that it is always valid. */

@@ -39,6 +39,11 @@ bool error_system(struct error *err, const char *format, ...) PRINTF(2, 3);
 /* Puts "<prefix>: " before the text. */
 bool error_prefix(struct error *err, const char *format, ...) PRINTF(2, 3);
 
+/* A line for the log, past its queue, when nothing else is sure to work any more: no memory is needed. To stderr, or to
+ * where the log goes. */
+void fatal_say(const char *event, const char *format, ...) PRINTF(2, 3);
+void fatal_to(int fd);
+
 /* What only our own bug can break: prints the named assertion and aborts, in release builds too. */
 #define ALWAYS(condition, name) \
 	((condition) ? (void)0 : assertion_failed(name, #condition, __FILE__, __LINE__))

@@ -40,6 +40,13 @@ copy_bytes(const char *data, size_t size)
 }
 
 static void
+be_due_in(struct result_intent *result, int64_t wait_ns)
+{
+	result->due_ns = clock_wall_ns() + wait_ns;
+	result->due_boot_ns = clock_boot_ns() + wait_ns;
+}
+
+static void
 plan_again(const struct call *call, int64_t retry_after_ns, struct result_intent *result,
            struct random *random)
 {
@@ -57,7 +64,7 @@ plan_again(const struct call *call, int64_t retry_after_ns, struct result_intent
 		result->move = MOVE_AGAIN;
 		int64_t wait = backoff_wait(&backoff, call->attempts, random);
 		int64_t asked = retry_after_ns < backoff.max_ns ? retry_after_ns : backoff.max_ns;
-		result->due_ns = clock_wall_ns() + (asked > wait ? asked : wait);
+		be_due_in(result, asked > wait ? asked : wait);
 	}
 }
 
@@ -74,7 +81,7 @@ plan(const struct call *call, const struct outcome *outcome, struct result_inten
 		return;
 	case OUTCOME_GIVE_BACK:
 		result->move = MOVE_GIVE_BACK;
-		result->due_ns = clock_wall_ns() + GIVE_BACK_WAIT_NS;
+		be_due_in(result, GIVE_BACK_WAIT_NS);
 		return;
 	}
 }

@@ -269,7 +269,8 @@ listen_settled(void *context, struct result_intent *const *results, size_t count
 		bool pending = result->move == MOVE_AGAIN || result->move == MOVE_GIVE_BACK;
 		if (pending && !result->ordered) { /* the store tells of ordered ones */
 			bool retry = result->move == MOVE_AGAIN || result->retried;
-			due[due_count++] = (struct due){ result->key, result->due_ns, retry };
+			due[due_count++] = (struct due){ result->key, result->due_ns, retry,
+				                         result->due_boot_ns };
 		}
 		result_free(result);
 	}

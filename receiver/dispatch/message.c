@@ -38,8 +38,9 @@ window_item_of(const struct line *line, const struct due *due)
 {
 	/* What is due already keeps its order by when it was due. */
 	int64_t wall = clock_wall_ns();
-	int64_t at = due->due_ns <= wall ? clock_boot_ns() - (wall - due->due_ns)
-	                                 : boot_time_of(line, due->due_ns);
+	int64_t at = due->boot_ns != 0     ? due->boot_ns
+	             : due->due_ns <= wall ? clock_boot_ns() - (wall - due->due_ns)
+	                                   : boot_time_of(line, due->due_ns);
 	return (struct window_item){ .at_ns = at, .seq = due->key.seq, .due_ns = due->due_ns };
 }
 

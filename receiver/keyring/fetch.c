@@ -58,6 +58,8 @@ request(const struct key_wish *wish, const char *url, struct span body, struct b
 	(void)curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "https");
 	(void)curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 0L);
 	(void)curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
+	/* A name server that is silent holds up nobody: curl would wait for its thread. */
+	(void)curl_easy_setopt(handle, CURLOPT_QUICK_EXIT, 1L);
 	(void)curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS,
 	                       (long)(settings->timeout_ns / NS_PER_MS));
 	(void)curl_easy_setopt(handle, CURLOPT_PROXY,

@@ -157,6 +157,7 @@ reopen_file(void)
 		log_end(&line);
 		return;
 	}
+	fatal_to(fd);
 	(void)close(sink.fd);
 	sink.fd = fd;
 }
@@ -213,6 +214,7 @@ log_start(enum log_format format, enum log_level level, const char *file, struct
 			return error_system(err, "cannot open the log file %s", file);
 		}
 		sink.fd = fd;
+		fatal_to(fd);
 		sink.file = memory_text(file);
 	}
 	atomic_store(&current_format, (int)format);

@@ -300,8 +300,8 @@ http_answer(struct http_exchange *shown, const struct http_response *response)
 	struct connection *c = exchange->connection;
 	ALWAYS(exchange->announced && !exchange->answered, "one-answer");
 	exchange->answered = true;
-	c->early = !http1_body_ended(&exchange->body);
-	c->close_after = response->close || c->early || !exchange->head.keep_alive ||
+	bool early = !http1_body_ended(&exchange->body); /* before the request's end */
+	c->close_after = response->close || early || !exchange->head.keep_alive ||
 	                 atomic_load(&c->loop->net->stopping);
 	bool bodiless = response->status == 204;
 	bool head_only = span_equal(shown->method, SPAN("HEAD"));
@@ -314,6 +314,8 @@ http_answer(struct http_exchange *shown, const struct http_response *response)
 	if (!bodiless) {
 		buffer_format(out, "Content-Length: %zu\r\n", response->body.size);
 	}
+	/* RFC 9111 section 3: nothing of ours is worth keeping, and 404 would be kept by default. */
+	buffer_text(out, "Cache-Control: no-store\r\n");
 	buffer_text(out, response->fields == NULL ? "" : response->fields);
 	buffer_text(out, c->close_after ? "Connection: close\r\n\r\n" : "\r\n");
 	if (!bodiless && !head_only) {
@@ -382,7 +384,6 @@ exchange_begin(struct connection *c)
 	exchange->shown.length = -1;
 	exchange->shown.patience_ns = NET_PATIENCE_NS;
 	c->exchange = exchange;
-	c->early = false;
 	return exchange;
 }
 
@@ -521,14 +522,24 @@ ON_THREAD(net_thread) body_room(struct connection *c, size_t more)
 {
 	struct http_exchange *shown = &c->exchange->shown;
 	size_t wanted = shown->body.size + more;
-	if (shown->length >= 0) {
-		wanted = (size_t)shown->length; /* all of it at once */
+	if (shown->length > 0 && wanted <= NET_SMALL_BODY_BYTES) {
+		/* What is only announced holds no memory: it is taken as it comes. */
+		size_t most = (size_t)shown->length < NET_SMALL_BODY_BYTES ? (size_t)shown->length
+		                                                           : NET_SMALL_BODY_BYTES;
+		while (wanted > shown->reserved && wanted < most && wanted < 2 * shown->reserved) {
+			wanted = 2 * shown->reserved < most ? 2 * shown->reserved : most;
+		}
+	} else if (shown->length >= 0) {
+		wanted =
+			(size_t)shown
+				->length; /* all of the rest at once: half of many would be of no use */
 	} else if (wanted > shown->reserved && wanted < 2 * shown->reserved) {
 		wanted = 2 * shown->reserved < c->exchange->limit ? 2 * shown->reserved
 		                                                  : c->exchange->limit;
 	}
 	if (wanted > shown->reserved) {
-		if (!net_memory_take(c->loop->net, wanted - shown->reserved)) {
+		bool large = wanted > NET_SMALL_BODY_BYTES;
+		if (!net_body_take(c->loop->net, wanted - shown->reserved, large)) {
 			pause_for_memory(c);
 			return false;
 		}
@@ -697,10 +708,7 @@ ON_THREAD(net_thread) run_write(struct connection *c)
 		ERR_clear_error();
 	}
 	(void)shutdown(c->fd, SHUT_WR);
-	if (!c->early) {
-		connection_close(c);
-		return false;
-	}
+	/* RFC 9112 section 9.6: what still comes would reset the connection, and the answer might not be read. */
 	enter(c, CONNECTION_LINGER);
 	return true;
 }
@@ -737,8 +745,10 @@ ON_THREAD(net_thread) run(struct connection *c)
 	while (go_on) {
 		if (turn >
 		    NET_TURN_BYTES) { /* the others first; this one again when the loop comes round */
+			/* Not event_active(): that runs in this very pass of the loop, before anybody else is heard. */
+			static const struct timeval at_once = { 0, 0 };
 			(void)watch(c, EV_READ);
-			event_active(&c->event, EV_READ, 1);
+			(void)event_add(&c->event, &at_once);
 			return;
 		}
 		switch (c->state) {
@@ -746,7 +756,10 @@ ON_THREAD(net_thread) run(struct connection *c)
 		case CONNECTION_IDLE:
 		case CONNECTION_HEAD: go_on = run_head(c, &turn); break;
 		case CONNECTION_BODY: go_on = run_body(c, &turn); break;
-		case CONNECTION_WRITE: go_on = run_write(c); break;
+		case CONNECTION_WRITE:
+			go_on = run_write(c);
+			turn += NET_READ_BYTES; /* small requests cost as well */
+			break;
 		case CONNECTION_LINGER: go_on = run_linger(c); break;
 		case CONNECTION_PAUSED:
 		case CONNECTION_WAIT: go_on = false; break;

@@ -51,10 +51,62 @@ take_size(struct http1_body *body, char byte)
 		return HTTP1_MORE;
 	}
 	if (byte == ';') {
+		body->digits = 0;
 		body->state = HTTP1_CHUNK_EXTENSION;
 		return HTTP1_MORE;
 	}
 	return bad(body, "a chunk size that is no hexadecimal number");
+}
+
+/* RFC 9110 section 5.6.4: qdtext, or what may stand behind a backslash. */
+static bool
+is_quotable(char byte)
+{
+	unsigned char code = (unsigned char)byte;
+	return byte == '\t' || (code >= 0x20 && code != 0x7f);
+}
+
+/* What follows a whole name, value or quoted value: another extension, or the line's end. */
+static bool
+ends_extension(struct http1_body *body, char byte)
+{
+	body->digits = 0;
+	body->state = byte == ';' ? HTTP1_CHUNK_EXTENSION : HTTP1_CHUNK_SIZE_LF;
+	return byte == ';' || byte == '\r';
+}
+
+/* RFC 9112 section 7.1.1, without its bad whitespace: *( ";" token [ "=" ( token / quoted-string ) ] ) CRLF */
+static bool
+extension_goes_on(struct http1_body *body, char byte)
+{
+	bool name = body->state == HTTP1_CHUNK_EXTENSION;
+	if (body->state == HTTP1_CHUNK_QUOTED_END) {
+		return ends_extension(body, byte);
+	}
+	if (body->state == HTTP1_CHUNK_QUOTED_PAIR) {
+		body->state = HTTP1_CHUNK_QUOTED;
+		return is_quotable(byte);
+	}
+	if (body->state == HTTP1_CHUNK_QUOTED) {
+		body->state = byte == '"'    ? HTTP1_CHUNK_QUOTED_END
+		              : byte == '\\' ? HTTP1_CHUNK_QUOTED_PAIR
+		                             : HTTP1_CHUNK_QUOTED;
+		return is_quotable(byte);
+	}
+	if (http1_is_token(byte)) {
+		body->digits++;
+		return true;
+	}
+	if (body->digits == 0) {
+		body->state = HTTP1_CHUNK_QUOTED;
+		return !name && byte == '"';
+	}
+	if (name && byte == '=') {
+		body->digits = 0;
+		body->state = HTTP1_CHUNK_VALUE;
+		return true;
+	}
+	return ends_extension(body, byte);
 }
 
 static enum http1_status
@@ -63,30 +115,8 @@ take_extension(struct http1_body *body, char byte)
 	if (++body->overhead > HTTP1_EXTENSIONS_MOST_BYTES) {
 		return bad(body, "chunk extensions without end");
 	}
-	if (body->state == HTTP1_CHUNK_QUOTED_PAIR) {
-		body->state = HTTP1_CHUNK_QUOTED;
-		if (byte == ' ' || byte == '\t') {
-			return HTTP1_MORE;
-		}
-	} else if (body->state == HTTP1_CHUNK_QUOTED) {
-		if (byte == '"' || byte == '\\') {
-			body->state = byte == '"' ? HTTP1_CHUNK_EXTENSION : HTTP1_CHUNK_QUOTED_PAIR;
-			return HTTP1_MORE;
-		}
-		if (byte == ' ' || byte == '\t') {
-			return HTTP1_MORE;
-		}
-	} else if (byte == '"') {
-		body->state = HTTP1_CHUNK_QUOTED;
-		return HTTP1_MORE;
-	} else if (byte == '\r') {
-		body->state = HTTP1_CHUNK_SIZE_LF;
-		return HTTP1_MORE;
-	}
-	unsigned char code = (unsigned char)byte;
-	return code > 0x20 && code != 0x7f
-	               ? HTTP1_MORE
-	               : bad(body, "a byte in a chunk extension that does not belong there");
+	return extension_goes_on(body, byte) ? HTTP1_MORE
+	                                     : bad(body, "a chunk extension that is none");
 }
 
 static enum http1_status
@@ -132,8 +162,10 @@ take_byte(struct http1_body *body, char byte)
 	switch (body->state) {
 	case HTTP1_CHUNK_SIZE: return take_size(body, byte);
 	case HTTP1_CHUNK_EXTENSION:
+	case HTTP1_CHUNK_VALUE:
 	case HTTP1_CHUNK_QUOTED:
-	case HTTP1_CHUNK_QUOTED_PAIR: return take_extension(body, byte);
+	case HTTP1_CHUNK_QUOTED_PAIR:
+	case HTTP1_CHUNK_QUOTED_END: return take_extension(body, byte);
 	case HTTP1_CHUNK_SIZE_LF: return take_size_end(body, byte);
 	case HTTP1_CHUNK_DATA_CR:
 		body->state = HTTP1_CHUNK_DATA_LF;

@@ -14,9 +14,11 @@
 enum http1_body_state {
 	HTTP1_BODY_LENGTH,
 	HTTP1_CHUNK_SIZE,
-	HTTP1_CHUNK_EXTENSION,
+	HTTP1_CHUNK_EXTENSION, /* its name */
+	HTTP1_CHUNK_VALUE,
 	HTTP1_CHUNK_QUOTED,
 	HTTP1_CHUNK_QUOTED_PAIR,
+	HTTP1_CHUNK_QUOTED_END,
 	HTTP1_CHUNK_SIZE_LF,
 	HTTP1_CHUNK_DATA,
 	HTTP1_CHUNK_DATA_CR,
@@ -28,7 +30,7 @@ enum http1_body_state {
 struct http1_body {
 	enum http1_body_state state;
 	int64_t left;    /* of the body, or of the chunk */
-	size_t digits;   /* of the chunk's size */
+	size_t digits;   /* of the chunk's size; then characters of its extension's name or value */
 	size_t overhead; /* bytes of extensions and trailers so far */
 	size_t line_size;
 	char line[HTTP1_TRAILER_LINE_MOST];

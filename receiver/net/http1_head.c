@@ -29,9 +29,8 @@ bad(struct http1_head *head, const char *wrong)
 	return HTTP1_BAD;
 }
 
-/* RFC 9110 section 5.6.2: tchar. */
-static bool
-is_token(char byte)
+bool
+http1_is_token(char byte)
 {
 	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
 	       (byte >= '0' && byte <= '9') ||
@@ -42,7 +41,7 @@ static bool
 all_token(struct span text)
 {
 	for (size_t i = 0; i < text.size; i++) {
-		if (!is_token(text.data[i])) {
+		if (!http1_is_token(text.data[i])) {
 			return false;
 		}
 	}
@@ -96,6 +95,19 @@ target_valid(struct span target)
 	return target.size > 0;
 }
 
+/* Of "http://" or "https://" in any case (RFC 9110 section 4.2.3), or 0. */
+static size_t
+scheme_size(struct span target)
+{
+	for (size_t size = 7; size <= 8 && size <= target.size; size++) {
+		struct span start = { target.data, size };
+		if (span_equal_nocase(start, size == 7 ? SPAN("http://") : SPAN("https://"))) {
+			return size;
+		}
+	}
+	return 0;
+}
+
 /* RFC 9112 section 3.2: origin-form; absolute-form, whose authority must later equal Host; "*". */
 static enum http1_status
 take_target(struct http1_head *head, const char *data, struct span target)
@@ -105,9 +117,7 @@ take_target(struct http1_head *head, const char *data, struct span target)
 	}
 	head->target = slice_of(data, target);
 	struct span path = target;
-	size_t scheme = span_starts(target, SPAN("https://"))  ? 8
-	                : span_starts(target, SPAN("http://")) ? 7
-	                                                       : 0;
+	size_t scheme = scheme_size(target);
 	if (scheme > 0) {
 		path = span_after(path, scheme);
 		size_t at = 0;
@@ -246,13 +256,55 @@ take_coding(struct http1_head *head, struct span value)
 }
 
 static bool
-host_valid(struct span host)
+is_hex(char byte)
 {
-	for (size_t i = 0; i < host.size; i++) {
-		char byte = host.data[i];
+	return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f') ||
+	       (byte >= 'A' && byte <= 'F');
+}
+
+/* RFC 3986 section 3.2.2: an address in brackets, or a name. Returns how much of `host` that is; SIZE_MAX: neither. */
+static size_t
+host_name_size(struct span host)
+{
+	size_t at = 0;
+	if (host.size > 0 && host.data[0] == '[') {
+		at = 1;
+		while (at < host.size &&
+		       (is_hex(host.data[at]) || host.data[at] == ':' || host.data[at] == '.')) {
+			at++;
+		}
+		return at == 1 || at == host.size || host.data[at] != ']' ? SIZE_MAX : at + 1;
+	}
+	while (at < host.size && host.data[at] != ':') {
+		char byte = host.data[at];
+		if (byte == '%') {
+			if (host.size - at < 3 || !is_hex(host.data[at + 1]) ||
+			    !is_hex(host.data[at + 2])) {
+				return SIZE_MAX;
+			}
+			at += 3;
+			continue;
+		}
 		bool letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
 		              (byte >= '0' && byte <= '9');
-		if (!letter && (byte == '\0' || strchr("-._~%!$&'()*+;=:[]", byte) == NULL)) {
+		if (!letter && (byte == '\0' || strchr("-._~!$&'()*+;=", byte) == NULL)) {
+			return SIZE_MAX;
+		}
+		at++;
+	}
+	return at;
+}
+
+/* RFC 9110 section 7.2: uri-host [ ":" port ] */
+static bool
+host_valid(struct span host)
+{
+	size_t at = host_name_size(host);
+	if (at == SIZE_MAX || (at < host.size && host.data[at] != ':')) {
+		return false;
+	}
+	for (at++; at < host.size; at++) {
+		if (host.data[at] < '0' || host.data[at] > '9') {
 			return false;
 		}
 	}
@@ -282,7 +334,7 @@ authority_is(struct http1_head *head, const char *data, struct span host)
 	if (target.data[0] == '/' || target.data[0] == '*') {
 		return true;
 	}
-	size_t scheme = span_starts(target, SPAN("https://")) ? 8 : 7;
+	size_t scheme = scheme_size(target);
 	size_t size = head->path.at - head->target.at - scheme;
 	return span_equal_nocase((struct span){ target.data + scheme, size }, host);
 }

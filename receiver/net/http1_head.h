@@ -54,6 +54,7 @@ struct span http1_slice_span(struct http1_slice slice, const char *data);
 struct fields http1_head_fields(const struct http1_head *head, const char *data,
                                 struct field *fields);
 
+bool http1_is_token(char byte); /* RFC 9110 section 5.6.2: tchar */
 /* One field line without its CRLF (RFC 9112 section 5); for trailers too. NULL, or what is wrong. */
 const char *http1_field_line(struct span line, struct span *name, struct span *value);
 

@@ -127,6 +127,7 @@ static void
 out_of_descriptors(struct listener *listener)
 {
 	struct net *net = listener->net;
+	(void)pthread_mutex_lock(&net->reserve_lock);
 	if (net->reserve_fd >= 0) {
 		(void)close(net->reserve_fd);
 		int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
@@ -134,8 +135,9 @@ out_of_descriptors(struct listener *listener)
 			metrics_add(METRIC_CONNECTIONS_REFUSED, 1);
 			(void)close(fd);
 		}
-		net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	}
+	net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	(void)pthread_mutex_unlock(&net->reserve_lock);
 	struct timeval pause = { 0, NET_ACCEPT_PAUSE_NS / NS_PER_US };
 	(void)event_del(listener->event);
 	(void)event_add(listener->pause, &pause);

@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "receiver/base/clock.h"
 #include "receiver/base/confine.h"
 #include "receiver/log/log.h"
+#include "receiver/net/certificate.h"
 #include "receiver/net/net_priv.h"
 
 #define LISTEN_BACKLOG     4096
@@ -191,6 +193,25 @@ group_of(const struct address *address)
 	return has ? status.st_gid : (gid_t)-1;
 }
 
+/* Senders will refuse it; it is used all the same, since nothing better is there. */
+static void
+warn_of_time(const char *file)
+{
+	struct certificate certificate;
+	struct error err;
+	if (!certificate_look(file, &certificate, &err)) {
+		return;
+	}
+	int64_t now_ns = clock_wall_ns();
+	bool over = certificate.ends_ns <= now_ns;
+	if (over || certificate.begins_ns > now_ns) {
+		char when[CLOCK_TEXT_BYTES];
+		clock_text(over ? certificate.ends_ns : certificate.begins_ns, when);
+		log_say(LOG_ERROR, "certificate.expired", "%s %s %s: senders refuse it", file,
+		        over ? "has expired at" : "begins at", when);
+	}
+}
+
 bool
 net_listen(struct net *net, const struct net_listen *listen_, struct error *err)
 {
@@ -211,6 +232,7 @@ net_listen(struct net *net, const struct net_listen *listen_, struct error *err)
 	}
 	if (good && listen_->certificate != NULL) {
 		good = tls_open(&listener->tls, listen_->certificate, listen_->key, err);
+		warn_of_time(listen_->certificate);
 	}
 	if (!good) {
 		(void)error_prefix(err, "%s", name);
@@ -343,7 +365,9 @@ net_create(struct net **ret, size_t loops, const struct net_limits *limits,
 	net->loops = memory_need(loops * sizeof(*net->loops));
 	net->loop_count = loops;
 	atomic_store(&net->memory_most, limits->memory);
+	atomic_store(&net->body_most, (long long)limits->body);
 	net->addresses = addresses_create();
+	(void)pthread_mutex_init(&net->reserve_lock, NULL);
 	net->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	for (size_t i = 0; i < loops; i++) {
 		if (!loop_create(net, i, err)) {
@@ -410,6 +434,7 @@ net_reload_certificates(struct net *net)
 			          "new connections get the new certificate");
 			log_text(&line, "file", span_of(tls_certificate(tls)));
 			log_end(&line);
+			warn_of_time(tls_certificate(tls));
 		}
 	}
 }
@@ -433,6 +458,7 @@ void
 net_set_limits(struct net *net, const struct net_limits *limits)
 {
 	atomic_store(&net->memory_most, limits->memory);
+	atomic_store(&net->body_most, (long long)limits->body);
 	for (size_t i = 0; i < net->loop_count; i++) {
 		struct limits_call *change = memory_need(sizeof(*change));
 		change->call.run = on_limits;
@@ -581,6 +607,7 @@ net_destroy(struct net *net)
 		}
 	}
 	addresses_destroy(net->addresses);
+	(void)pthread_mutex_destroy(&net->reserve_lock);
 	if (net->reserve_fd >= 0) {
 		(void)close(net->reserve_fd);
 	}
@@ -621,10 +648,9 @@ net_of(const struct net_loop *loop)
 
 /* --- memory of bodies --- */
 
-bool
-net_memory_take(struct net *net, size_t bytes)
+static bool
+take(struct net *net, size_t bytes, long long most)
 {
-	long long most = atomic_load(&net->memory_most);
 	long long used = atomic_load(&net->memory_used);
 	do {
 		if (used + (long long)bytes > most) {
@@ -632,6 +658,21 @@ net_memory_take(struct net *net, size_t bytes)
 		}
 	} while (!atomic_compare_exchange_weak(&net->memory_used, &used, used + (long long)bytes));
 	return true;
+}
+
+bool
+net_memory_take(struct net *net, size_t bytes)
+{
+	return take(net, bytes, atomic_load(&net->memory_most));
+}
+
+bool
+net_body_take(struct net *net, size_t bytes, bool large)
+{
+	long long most = atomic_load(&net->memory_most);
+	long long share = most - most / NET_SMALL_SHARE;
+	long long body = atomic_load(&net->body_most);
+	return take(net, bytes, !large ? most : share > body ? share : body);
 }
 
 void

@@ -19,6 +19,9 @@
 #define NET_LINGER_NS         (2 * NS_PER_S)
 #define NET_PATIENCE_NS       (5 * NS_PER_S)
 #define NET_READ_BYTES        (16 * 1024)
+/* Bodies up to this take memory as they come; larger ones never take the last eighth, so that small ones always go on. */
+#define NET_SMALL_BODY_BYTES ((size_t)64 * 1024)
+#define NET_SMALL_SHARE      8
 #define NET_TURN_BYTES \
 	(256 * 1024) /* what one connection may read before the others have their turn */
 #define NET_ANSWER_TIMEOUT_NS (10 * NS_PER_S)
@@ -54,12 +57,14 @@ struct net {
 	size_t listener_count;
 	atomic_llong memory_used;
 	atomic_llong memory_most;
+	atomic_llong body_most;
 	atomic_int paused; /* connections that wait for memory */
 	atomic_llong connections;
 	atomic_size_t accepting; /* loops that have not closed their listeners */
 	atomic_bool stopping;
 	atomic_uint next_loop;
 	struct addresses *addresses;
+	pthread_mutex_t reserve_lock; /* several loops accept */
 	int reserve_fd;
 	size_t running; /* loops that have a thread */
 };
@@ -90,7 +95,7 @@ enum connection_state {
 	CONNECTION_PAUSED, /* waits for memory in the middle of a body */
 	CONNECTION_WAIT,   /* the service has the request */
 	CONNECTION_WRITE,
-	CONNECTION_LINGER, /* refused early: reads and throws away, so that the answer can be read */
+	CONNECTION_LINGER, /* answered for the last time: reads and throws away, so that the answer can be read */
 };
 
 struct connection {
@@ -109,7 +114,6 @@ struct connection {
 	struct buffer out;
 	size_t sent;
 	bool close_after;
-	bool early; /* the answer comes before the request's end */
 	size_t lingered;
 	struct exchange *exchange;
 };
@@ -148,5 +152,8 @@ bool addresses_add(struct addresses *addresses, const struct http_peer *peer, in
 void addresses_remove(struct addresses *addresses, const struct http_peer *peer);
 
 /* memory of bodies */
+
+/* net_memory_take() for a body; what is large leaves a share to the others. */
+bool net_body_take(struct net *net, size_t bytes, bool large) MUST_CHECK;
 
 #endif

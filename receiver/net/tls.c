@@ -8,6 +8,9 @@
 #include <openssl/err.h>
 
 #include "receiver/base/bytes.h"
+#include "receiver/base/clock.h"
+
+#define TICKET_KEY_NS (12 * 3600 * NS_PER_S)
 
 struct file_mark {
 	struct timespec changed;
@@ -20,6 +23,7 @@ struct tls {
 	char *key;
 	pthread_mutex_t lock;
 	SSL_CTX *context;
+	int64_t loaded_ns; /* wall time: the keys of its tickets are as old as the context */
 	struct file_mark marks[2]; /* of the files when they were last looked at */
 };
 
@@ -129,6 +133,7 @@ tls_open(struct tls **ret, const char *certificate, const char *key, struct erro
 	(void)pthread_mutex_init(&tls->lock, NULL);
 	(void)pthread_mutex_lock(&tls->lock);
 	tls->context = context;
+	tls->loaded_ns = clock_wall_ns();
 	(void)pthread_mutex_unlock(&tls->lock);
 	memcpy(tls->marks, marks, sizeof(marks));
 	*ret = tls;
@@ -166,9 +171,14 @@ tls_reload(struct tls *tls, bool *changed, struct error *err)
 	look(tls->certificate, &marks[0]);
 	look(tls->key, &marks[1]);
 	*changed = false;
-	if (same(&marks[0], &tls->marks[0]) && same(&marks[1], &tls->marks[1])) {
+	int64_t now = clock_wall_ns();
+	bool is_same = same(&marks[0], &tls->marks[0]) && same(&marks[1], &tls->marks[1]);
+	bool is_old = now < tls->loaded_ns || now - tls->loaded_ns >= TICKET_KEY_NS;
+	if (is_same && !is_old) {
 		return true;
 	}
+	tls->loaded_ns =
+		now; /* a bad pair is not tried again before it changes, or its time has come */
 	memcpy(tls->marks, marks, sizeof(marks));
 	SSL_CTX *context = NULL;
 	if (!load(tls->certificate, tls->key, &context, err)) {
@@ -179,7 +189,7 @@ tls_reload(struct tls *tls, bool *changed, struct error *err)
 	tls->context = context;
 	(void)pthread_mutex_unlock(&tls->lock);
 	SSL_CTX_free(old);
-	*changed = true;
+	*changed = !is_same;
 	return true;
 }
 

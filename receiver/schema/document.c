@@ -193,6 +193,19 @@ add_syntax_errors(struct problems *problems, struct fy_diag *diag)
 	}
 }
 
+static struct place
+place_of_bad_byte(struct span source)
+{
+	struct place place = { .line = 1, .column = 1, .width = 1 };
+	size_t good = utf8_valid_prefix(source);
+	for (size_t i = 0; i < good; i++) {
+		bool ends = source.data[i] == '\n';
+		place.line += ends ? 1 : 0;
+		place.column = ends ? 1 : place.column + 1;
+	}
+	return place;
+}
+
 static bool
 check_bytes(struct problems *problems)
 {
@@ -207,7 +220,7 @@ check_bytes(struct problems *problems)
 		return false;
 	}
 	if (!utf8_valid(source)) {
-		problems_add(problems, (struct place){ 0 }, "not in UTF-8");
+		problems_add(problems, place_of_bad_byte(source), "a byte that is no UTF-8");
 		return false;
 	}
 	return true;

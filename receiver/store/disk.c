@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -63,9 +62,7 @@ disk_look(const char *path, struct disk *ret, struct error *err)
 {
 	char *directory = directory_of(path);
 	struct statfs status;
-	struct statvfs room;
-	bool good = statfs(directory, &status) == 0 && statvfs(directory, &room) == 0;
-	if (!good) {
+	if (statfs(directory, &status) != 0) {
 		(void)error_system(err, "cannot look at the directory %s of the store", directory);
 		free(directory);
 		return false;
@@ -73,10 +70,11 @@ disk_look(const char *path, struct disk *ret, struct error *err)
 	free(directory);
 	unsigned long magic = (unsigned long)status.f_type & MAGIC_32BITS;
 	*ret = (struct disk){ .kind = DISK_LOCAL,
-		              .bytes = (int64_t)(room.f_blocks * room.f_frsize),
-		              .free_bytes = (int64_t)(room.f_bavail * room.f_frsize),
-		              .files = (int64_t)room.f_files,
-		              .free_files = (int64_t)room.f_favail };
+		              .bytes = (int64_t)(status.f_blocks * (unsigned long)status.f_bsize),
+		              .free_bytes =
+		                      (int64_t)(status.f_bavail * (unsigned long)status.f_bsize),
+		              .files = (int64_t)status.f_files,
+		              .free_files = (int64_t)status.f_ffree };
 	(void)snprintf(ret->name, sizeof(ret->name), "0x%lx", magic);
 	for (size_t i = 0; i < COUNT(kinds); i++) {
 		if (kinds[i].magic == magic) {

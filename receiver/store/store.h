@@ -122,7 +122,8 @@ struct result_intent {
 	bool ordered; /* it has an order key */
 	int64_t round;
 	int64_t attempts;
-	int64_t due_ns;
+	int64_t due_ns;      /* wall time, for the disk */
+	int64_t due_boot_ns; /* boot time, for this life: no clock that is set makes a wait shorter */
 	int64_t started_ns;
 	int64_t duration_ns;
 	int64_t ran_ns;         /* the handler's clock */
@@ -141,7 +142,8 @@ struct result_intent {
 struct due {
 	struct delivery_key key;
 	int64_t due_ns;
-	bool retry; /* needs a token */
+	bool retry;      /* needs a token */
+	int64_t boot_ns; /* due_ns as boot time, when this very life planned it; 0: it did not */
 };
 
 /* A fresh delivery that was inserted as running: its slot is taken. */

@@ -1,13 +1,16 @@
 /* Header grammars: a byte that names a scheme, the signature header's value, a line feed, a timestamp header's value, a
  * line feed, the body. In the value "%S" is replaced by the right signature and "%T" by the time at which it was made, so
  * that good requests are met: without "%S" none may be good, and pieces of the body make no difference. Where the signature
- * is in the body, "%S" is replaced there. What is made of the request afterwards, events and explanations, only has to
- * keep its promises. */
+ * is in the body, "%S" is replaced there: for the n-th item, where each has its own. A JSON Web Token is written as
+ * "header TAB claims TAB %S", with "%H" for the body's hash. The byte's highest bit chooses the scheme's other way: its other
+ * family of names, or the query. What is made of the request afterwards, events and explanations, only has to keep its
+ * promises. */
 #include "receiver/verify/signature.h"
 
 #include <string.h>
 
 #include <openssl/ec.h>
+#include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -16,11 +19,14 @@
 #include "receiver/verify/challenge.h"
 #include "receiver/verify/diagnose.h"
 #include "receiver/verify/events.h"
+#include "receiver/verify/items.h"
 #include "receiver/verify/mac.h"
 #include "receiver/verify/presets.h"
+#include "receiver/verify/sns.h"
 #include "receiver/verify/template.h"
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/json_walk.h"
 
 #define NOW_NS      (INT64_C(1767735553) * NS_PER_S)
 #define NOW         "1767735553"
@@ -29,6 +35,9 @@
 #define CERTIFICATE "https://api.paypal.com/v1/notifications/certs/CERT-1"
 #define TOPIC       "arn:aws:sns:us-east-1:123456789012:orders"
 #define FIELDS_MOST 8
+#define OTHER_WAY   0x80U
+
+#define SIGNATURE_MOST 512
 
 static const struct scheme generic[] = {
 	{
@@ -57,6 +66,7 @@ static const struct scheme generic[] = {
 struct request {
 	const struct scheme *scheme;
 	const struct challenge *challenge;
+	bool other_way;
 	struct secrets secrets;
 	struct public_keys public_keys;
 	struct verify_keys keys;
@@ -67,6 +77,13 @@ struct request {
 	struct span body;
 	int right; /* the index of the secret or key that fits */
 };
+
+static bool
+in_body(const struct scheme *scheme)
+{
+	return scheme->signature_json != NULL || scheme->algorithm == SCHEME_SNS ||
+	       scheme->algorithm == SCHEME_ITEMS;
+}
 
 /* --- keys, made once --- */
 
@@ -153,9 +170,76 @@ put_token(const struct request *request, struct buffer *out)
 	}
 }
 
-/* False: this scheme's is not made here, or the template cannot be filled from this request. */
+static size_t
+sign_with_key(const struct scheme *scheme, const EVP_MD *digest, struct span text,
+              unsigned char made[SIGNATURE_MOST])
+{
+	size_t size = SIGNATURE_MOST;
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	PROPERTY(EVP_DigestSignInit(context, NULL, digest, NULL, private_key(scheme->algorithm)) ==
+	                 1 &&
+	         EVP_DigestSign(context, made, &size,
+	                        (const unsigned char *)(text.size == 0 ? "" : text.data),
+	                        text.size) == 1);
+	EVP_MD_CTX_free(context);
+	return size;
+}
+
+/* Of the n-th item. */
 static bool
-put_signature(const struct request *request, struct span timestamp, struct span body,
+put_item_signature(const struct request *request, struct span body, size_t n, struct buffer *out)
+{
+	struct json_items items;
+	struct json_slice item = { 0 };
+	struct buffer text;
+	unsigned char made[SIGNATURE_MOST];
+	bool found = json_items_begin(body, SPAN(ITEMS_ARRAY), &items) == JSON_FOUND;
+	for (size_t i = 0; found && i <= n; i++) {
+		found = json_items_next(&items, &item) == JSON_FOUND;
+	}
+	buffer_init(&text, 65536);
+	if (found && items_text(item.raw, &text)) {
+		mac_once(SCHEME_SHA256, &request->secrets.items[1], buffer_view(&text), made);
+		base64_encode(out, made, mac_size(SCHEME_SHA256));
+	} else {
+		found = false;
+	}
+	buffer_finish(&text);
+	return found;
+}
+
+/* A field of the body, for whoever else reads it: the document must be taken by jansson too. */
+static bool
+body_says(struct span body, const char *pointer, const char *wanted)
+{
+	json_t *root = json_loadb(body.data, body.size, JSON_ALLOW_NUL, NULL);
+	const json_t *value = json_walk(root, span_of(pointer));
+	bool same =
+		jansson_is(value, JANSSON_STRING) && strcmp(json_string_value(value), wanted) == 0;
+	json_decref(root);
+	return same;
+}
+
+static bool
+put_sns_signature(const struct request *request, struct span body, struct buffer *out)
+{
+	unsigned char made[SIGNATURE_MOST];
+	struct buffer text;
+	buffer_init(&text, (size_t)1 << 22);
+	bool good = sns_text(body, &text);
+	if (good) {
+		bool sha1 = body_says(body, "/SignatureVersion", "1");
+		size_t size = sign_with_key(request->scheme, sha1 ? EVP_sha1() : EVP_sha256(),
+		                            buffer_view(&text), made);
+		base64_encode(out, made, size);
+	}
+	buffer_finish(&text);
+	return good;
+}
+
+/* False: the template cannot be filled from this request. */
+static bool
+put_signature(const struct request *request, struct span timestamp, struct span body, size_t n,
               struct buffer *out)
 {
 	const struct scheme *scheme = request->scheme;
@@ -165,15 +249,17 @@ put_signature(const struct request *request, struct span timestamp, struct span 
 		                          .timestamp = timestamp,
 		                          .id = request->id,
 		                          .body = body };
-	unsigned char made[512];
-	size_t size = sizeof(made);
+	unsigned char made[SIGNATURE_MOST];
 	struct buffer text;
 	if (scheme->algorithm == SCHEME_TOKEN) {
 		put_token(request, out);
 		return true;
 	}
-	if (scheme->signed_text == NULL) {
-		return false;
+	if (scheme->algorithm == SCHEME_ITEMS) {
+		return put_item_signature(request, body, n, out);
+	}
+	if (scheme->algorithm == SCHEME_SNS) {
+		return put_sns_signature(request, body, out);
 	}
 	buffer_init(&text, (size_t)1 << 22);
 	bool good = template_write(&values, &text);
@@ -181,14 +267,9 @@ put_signature(const struct request *request, struct span timestamp, struct span 
 		mac_once(scheme->algorithm, &request->secrets.items[1], buffer_view(&text), made);
 		encode(scheme, made, mac_size(scheme->algorithm), out);
 	} else if (good) {
-		EVP_MD_CTX *context = EVP_MD_CTX_new();
-		const EVP_MD *digest = scheme->algorithm == SCHEME_ED25519 ? NULL : EVP_sha256();
-		PROPERTY(EVP_DigestSignInit(context, NULL, digest, NULL,
-		                            private_key(scheme->algorithm)) == 1 &&
-		         EVP_DigestSign(context, made, &size,
-		                        (const unsigned char *)(text.size == 0 ? "" : text.data),
-		                        text.size) == 1);
-		EVP_MD_CTX_free(context);
+		bool ed25519 = scheme->algorithm == SCHEME_ED25519;
+		size_t size = sign_with_key(scheme, ed25519 ? NULL : EVP_sha256(),
+		                            buffer_view(&text), made);
 		encode(scheme, made, size, out);
 	}
 	buffer_finish(&text);
@@ -201,10 +282,11 @@ fill_in(const struct request *request, struct span value, struct span timestamp,
         struct buffer *out)
 {
 	bool is_signed = false;
+	size_t n = 0;
 	for (size_t i = 0; i < value.size; i++) {
 		struct span rest = span_after(value, i);
 		if (span_starts(rest, SPAN("%S"))) {
-			is_signed = put_signature(request, timestamp, body, out) || is_signed;
+			is_signed = put_signature(request, timestamp, body, n++, out) || is_signed;
 			i++;
 		} else if (span_starts(rest, SPAN("%T"))) {
 			buffer_span(out, timestamp);
@@ -216,25 +298,103 @@ fill_in(const struct request *request, struct span value, struct span timestamp,
 	return is_signed;
 }
 
+static void
+put_hash(struct span body, struct buffer *out)
+{
+	unsigned char hash[32];
+	PROPERTY(EVP_Digest(body.data, body.size, hash, NULL, EVP_sha256(), NULL) == 1);
+	hex_encode(out, hash, sizeof(hash));
+}
+
+/* RFC 7518 section 3.4: r and s, one behind the other. */
+static void
+put_pair(struct span text, const struct scheme *scheme, struct buffer *out)
+{
+	unsigned char made[SIGNATURE_MOST];
+	unsigned char pair[64];
+	const unsigned char *at = made;
+	size_t size = sign_with_key(scheme, EVP_sha256(), text, made);
+	ECDSA_SIG *signature = d2i_ECDSA_SIG(NULL, &at, (long)size);
+	PROPERTY(signature != NULL && BN_bn2binpad(ECDSA_SIG_get0_r(signature), pair, 32) == 32 &&
+	         BN_bn2binpad(ECDSA_SIG_get0_s(signature), pair + 32, 32) == 32);
+	ECDSA_SIG_free(signature);
+	base64url_encode(out, pair, sizeof(pair));
+}
+
+/* "header TAB claims TAB %S" to a token; anything else stays as it is. */
+static bool
+fill_in_token(const struct request *request, struct span value, struct span body,
+              struct buffer *out)
+{
+	struct span rest = value;
+	struct span header = fuzz_take_until(&rest, '\t');
+	struct span claims = fuzz_take_until(&rest, '\t');
+	struct buffer written;
+	if (!span_equal(rest, SPAN("%S"))) {
+		buffer_span(out, value);
+		return false;
+	}
+	buffer_init(&written, (size_t)1 << 20);
+	for (size_t i = 0; i < claims.size; i++) {
+		struct span at = span_after(claims, i);
+		bool marked = span_starts(at, SPAN("%H")) || span_starts(at, SPAN("%T"));
+		if (span_starts(at, SPAN("%H"))) {
+			put_hash(body, &written);
+		} else {
+			buffer_span(&written, marked ? SPAN(NOW) : (struct span){ at.data, 1 });
+		}
+		i += marked ? 1 : 0;
+	}
+	base64url_encode(out, (const unsigned char *)header.data, header.size);
+	buffer_byte(out, '.');
+	base64url_encode(out, (const unsigned char *)(written.size == 0 ? "" : written.data),
+	                 written.size);
+	struct span text = buffer_view(out);
+	struct buffer signature;
+	buffer_init(&signature, 1024);
+	put_pair(text, request->scheme, &signature);
+	buffer_byte(out, '.');
+	buffer_span(out, buffer_view(&signature));
+	buffer_finish(&signature);
+	buffer_finish(&written);
+	return true;
+}
+
 /* --- the request --- */
 
 /* Generic ones come first: what a byte names stays when presets are added. */
-static const struct scheme *
-scheme_of(struct span digit, const struct challenge **challenge)
+static void
+choose_scheme(struct request *request, struct span digit)
 {
 	size_t count = 0;
-	size_t wanted = digit.size == 0 ? 0 : (unsigned char)digit.data[0];
+	unsigned byte = digit.size == 0 ? 0 : (unsigned char)digit.data[0];
 	while (presets[count].name != NULL) {
 		count++;
 	}
-	wanted %= count + COUNT(generic);
-	*challenge = NULL;
+	PROPERTY(count + COUNT(generic) <= OTHER_WAY);
+	size_t wanted = (byte & (OTHER_WAY - 1U)) % (count + COUNT(generic));
+	request->other_way = (byte & OTHER_WAY) != 0;
 	if (wanted < COUNT(generic)) {
-		return &generic[wanted];
+		request->scheme = &generic[wanted];
+		return;
 	}
 	const struct preset *preset = &presets[wanted - COUNT(generic)];
-	*challenge = preset->challenge == NULL ? NULL : challenge_find(preset->challenge);
-	return &preset->scheme;
+	request->scheme = &preset->scheme;
+	request->challenge = preset->challenge == NULL ? NULL : challenge_find(preset->challenge);
+}
+
+/* A header's name, of the other family where that is wanted. */
+static struct span
+name_of(struct request *request, const char *name)
+{
+	const struct scheme *scheme = request->scheme;
+	size_t from = request->names.size;
+	if (!request->other_way || scheme->family == NULL ||
+	    !span_starts(span_of(name), span_of(scheme->family))) {
+		return span_of(name);
+	}
+	buffer_format(&request->names, "%s%s", scheme->other_family, name + strlen(scheme->family));
+	return span_after(buffer_view(&request->names), from);
 }
 
 static void
@@ -252,7 +412,6 @@ fill_request(struct request *request, struct span timestamp)
 {
 	static const char *const topics[] = { TOPIC };
 	const struct scheme *scheme = request->scheme;
-	struct span name = span_of(scheme->signature_header);
 	request->request.method = SPAN("POST");
 	request->request.path = SPAN("/hook");
 	request->request.url = SPAN("https://example.com/hook");
@@ -261,6 +420,9 @@ fill_request(struct request *request, struct span timestamp)
 	request->request.topic_count = 1;
 	buffer_init(&request->names, 65536);
 	PROPERTY(buffer_reserve(&request->names, 4096)); /* spans into it stay */
+	struct span name = scheme->signature_header == NULL
+	                           ? SPAN("")
+	                           : name_of(request, scheme->signature_header);
 	if (name.size > 0 && name.data[name.size - 1] == '*') {
 		buffer_append(&request->names, name.data, name.size - 1);
 		buffer_byte(&request->names, '1');
@@ -268,11 +430,11 @@ fill_request(struct request *request, struct span timestamp)
 	}
 	add_field(request, name.size == 0 ? SPAN("X-Other") : name, SPAN(""));
 	if (scheme->timestamp.from == SCHEME_FROM_HEADER) {
-		add_field(request, span_of(scheme->timestamp.name), timestamp);
+		add_field(request, name_of(request, scheme->timestamp.name), timestamp);
 	}
 	if (scheme->id.from == SCHEME_FROM_HEADER) {
 		request->id = SPAN("id_1");
-		add_field(request, span_of(scheme->id.name), request->id);
+		add_field(request, name_of(request, scheme->id.name), request->id);
 	}
 	if (scheme->certificate_header != NULL) {
 		add_field(request, span_of(scheme->certificate_header), SPAN(CERTIFICATE));
@@ -290,15 +452,35 @@ fill_request(struct request *request, struct span timestamp)
 		}
 	}
 	if (scheme->body_hash_query != NULL) {
-		unsigned char hash[32];
 		size_t from = request->names.size;
-		PROPERTY(EVP_Digest(request->body.data, request->body.size, hash, NULL,
-		                    EVP_sha256(), NULL) == 1);
 		buffer_format(&request->names, "%s=", scheme->body_hash_query);
-		hex_encode(&request->names, hash, sizeof(hash));
+		put_hash(request->body, &request->names);
 		request->request.query = span_after(buffer_view(&request->names), from);
 	}
 	add_field(request, SPAN("Content-Type"), SPAN("application/cloudevents+json"));
+	request_family(&request->request, scheme);
+	PROPERTY(request->request.other_family == (request->other_way && scheme->family != NULL));
+}
+
+/* The value in the signature's place: header, body, or query. */
+static bool
+fill_place(struct request *request, struct span value, struct span timestamp, struct span input,
+           struct buffer *out, struct buffer *body)
+{
+	const struct scheme *scheme = request->scheme;
+	bool is_signed;
+	if (in_body(scheme)) {
+		is_signed = fill_in(request, input, timestamp, input, body);
+		request->body = buffer_view(body);
+	} else if (scheme->algorithm == SCHEME_JWT) {
+		is_signed = fill_in_token(request, value, input, out);
+	} else if (request->other_way && scheme->token_query != NULL) {
+		buffer_format(out, "%s=", scheme->token_query);
+		is_signed = fill_in(request, value, timestamp, input, out);
+	} else {
+		is_signed = fill_in(request, value, timestamp, input, out);
+	}
+	return is_signed;
 }
 
 /* --- judging --- */
@@ -389,11 +571,28 @@ explain(const struct request *request)
 	buffer_finish(&why);
 }
 
-static bool
-has_signature_field(const struct scheme *scheme)
+/* What a signature that fits does not prove by itself. */
+static void
+check_good(const struct request *request, struct span value)
 {
-	return scheme->signature_header != NULL && scheme->algorithm != SCHEME_SNS &&
-	       scheme->algorithm != SCHEME_ITEMS;
+	struct span body = request->body;
+	if (request->scheme->algorithm == SCHEME_SNS) {
+		PROPERTY(body_says(body, "/TopicArn", TOPIC));
+	}
+	if (request->scheme->algorithm == SCHEME_JWT) {
+		struct span claims = value;
+		(void)fuzz_take_until(&claims, '\t');
+		claims = fuzz_take_until(&claims, '\t');
+		PROPERTY(memmem(claims.data, claims.size, "%H", 2) != NULL);
+	}
+}
+
+static bool
+has_signature_field(const struct request *request)
+{
+	const struct scheme *scheme = request->scheme;
+	return scheme->signature_header != NULL && !in_body(scheme) &&
+	       !(request->other_way && scheme->token_query != NULL);
 }
 
 int
@@ -402,7 +601,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct span input = { (const char *)data, size };
 	static struct request request;
 	memset(&request, 0, sizeof(request));
-	request.scheme = scheme_of(fuzz_take(&input, 1), &request.challenge);
+	choose_scheme(&request, fuzz_take(&input, 1));
 	struct span value = fuzz_take_until(&input, '\n');
 	struct span time_value = fuzz_take_until(&input, '\n');
 	make_keys(&request);
@@ -419,22 +618,24 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buffer_init(&filled_body, 1 << 20);
 	request.body = input;
 	fill_request(&request, timestamp);
-	bool is_signed;
-	if (request.scheme->signature_json != NULL) {
-		is_signed = fill_in(&request, input, timestamp, input, &filled_body);
-		request.body = buffer_view(&filled_body);
-	} else {
-		is_signed = fill_in(&request, value, timestamp, input, &filled);
-	}
+	bool is_signed = fill_place(&request, value, timestamp, input, &filled, &filled_body);
 	char *body = fuzz_copy(request.body);
 	char *value_copy = fuzz_copy(buffer_view(&filled));
 	request.body = (struct span){ body, request.body.size };
-	request.fields[0].value = (struct span){ value_copy, filled.size };
+	struct span value_span = { value_copy, filled.size };
+	if (request.other_way && request.scheme->token_query != NULL) {
+		request.request.query = value_span;
+	} else {
+		request.fields[0].value = value_span;
+	}
 	int matched;
 	int again;
 	enum verdict verdict = judge(&request, 0, &matched);
 	PROPERTY(verdict != VERDICT_GOOD || (is_signed && matched == request.right));
-	PROPERTY(!has_signature_field(request.scheme) ||
+	if (verdict == VERDICT_GOOD) {
+		check_good(&request, value);
+	}
+	PROPERTY(!has_signature_field(&request) ||
 	         (verdict == VERDICT_SIGNATURE_MISSING) ==
 	                 (span_trim(request.fields[0].value).size == 0));
 	PROPERTY(judge(&request, 1 + size % 7, &again) == verdict && again == matched);

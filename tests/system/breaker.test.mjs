@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import { describe, it } from 'node:test';
+import { score } from '../faults/matrix.mjs';
 import { assertAnswer, github, prepare, recorder, serve, spread, until } from './hook.mjs';
 
 const on = ['github/*'];
@@ -48,7 +49,7 @@ async function destination(t) {
 }
 
 describe('breaker', { timeout: 300_000, concurrency: 3 }, () => {
-  it('it opens after so many failures in a row: then nothing is tried, no attempt is used up, receiving goes on', async (t) => {
+  it('row 29: it opens after so many failures in a row: then nothing is tried, no attempt is used up, receiving goes on', async (t) => {
     const program = moody({ on: ['github/push'], breaker: { failures: 3, ...FOREVER } });
     const fine = recorder({ on });
     const hook = await serve(t, { sources: { github }, handlers: { program, fine, clock: clock(8) }, retry_budget: budget });
@@ -62,6 +63,7 @@ describe('breaker', { timeout: 300_000, concurrency: 3 }, () => {
     assert.equal(await hook.count('deliveries', "handler = 'program' and state = 'pending' and attempts = 0"), 20);
     assert.equal(await hook.count('deliveries', "handler = 'fine' and state = 'done'"), 22, 'another handler notices nothing');
     assert.equal(opened(hook, 'program').length, 1);
+    score(t, 29, { cases: 22 });
   });
 
   it('with a backlog and one at a time it is tried exactly so often', async (t) => {
@@ -127,7 +129,7 @@ describe('breaker', { timeout: 300_000, concurrency: 3 }, () => {
     assert.equal(requests.length, 2 * counting.length + 7 * silent.length);
   });
 
-  it('time-outs and failures of transport count', async (t) => {
+  it('row 29: time-outs and failures of transport count', async (t) => {
     const { url } = await destination(t);
     const breaker = { failures: 1, ...FOREVER };
     const handlers = {
@@ -140,6 +142,7 @@ describe('breaker', { timeout: 300_000, concurrency: 3 }, () => {
     await send(hook, 'a', { body: { endless: true } });
     for (const handler of Object.keys(handlers)) await opens(hook, handler);
     await hook.settled('github/a', { state: 'dead' });
+    score(t, 29, { cases: Object.keys(handlers).length });
   });
 
   it('a statement of sql that meets a constraint says nothing about a destination', async (t) => {
@@ -153,7 +156,7 @@ describe('breaker', { timeout: 300_000, concurrency: 3 }, () => {
     await hook.settled('github/good', { state: 'done' });
   });
 
-  it('one probe after the cooldown, never earlier; each that fails doubles it, up to the maximum', async (t) => {
+  it('row 29: one probe after the cooldown, never earlier; each that fails doubles it, up to the maximum', async (t) => {
     const program = moody({ concurrency: 4, breaker: { failures: 2, cooldown: '1s', max_cooldown: '2s' } });
     const hook = await serve(t, { sources: { github }, handlers: { program }, retry_budget: budget });
     await send(hook, 'first'); // alone: nothing is under way when it opens
@@ -171,6 +174,7 @@ describe('breaker', { timeout: 300_000, concurrency: 3 }, () => {
     }
     await recover(hook);
     await hook.idle();
+    score(t, 29, { cases: 3 });
   });
 
   it('a probe that succeeds closes it, and all that waited is handled', async (t) => {

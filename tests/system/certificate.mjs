@@ -7,9 +7,9 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 let shared; // one pair for all services of a test file: making one costs more than most tests
 
-export async function makeCertificate(commonName = 'localhost') {
+export async function makeCertificate(commonName = 'localhost', days = 30) {
   const { stdout } = await run('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '30',
+    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', String(days),
     '-subj', `/CN=${commonName}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', '-', '-out', '-',
   ]);
   const pem = (label) => stdout.slice(stdout.indexOf(`-----BEGIN ${label}`), stdout.indexOf(`-----END ${label}-----`) + `-----END ${label}-----\n`.length);

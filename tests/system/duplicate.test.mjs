@@ -1,8 +1,9 @@
 // Events that arrive again: stored once, processed once, and answered with how they stand.
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
-import { assertAnswer, github, plain, recorder, serve, spread, waitFor } from './hook.mjs';
+import { score, share } from '../faults/matrix.mjs';
+import { assertAnswer, github, plain, recorder, serve, spread, until, waitFor } from './hook.mjs';
 
 describe('duplicate', { timeout: 120_000, concurrency: 4 }, () => {
   it('an event sent twice is processed once', async (t) => {
@@ -20,14 +21,25 @@ describe('duplicate', { timeout: 120_000, concurrency: 4 }, () => {
     assert.equal(await count.runs(), 1);
   });
 
-  it('the same id many times at once is one event', async (t) => {
+  it('row 46: the same id many times at once is one event, and who is answered finds it stored', async (t) => {
     const count = recorder({ on: ['github/*'] });
-    const hook = await serve(t, { sources: { github }, handlers: { count } });
-    const answers = await spread(Array.from({ length: 200 }), 32, () => hook.send('github', { id: 'flood' }));
-    const words = answers.map((answer) => answer.result).sort();
-    assert.deepEqual(words, ['accepted', ...Array.from({ length: 199 }, () => 'duplicate')]);
+    const hook = await serve(t, { sources: { github }, handlers: { count }, log: { format: 'json', level: 'info' }, limits: { connections_per_address: 1000 } });
+    const cases = share(10_000, 500);
+    const words = {};
+    let unproved = 0;
+    await spread(Array.from({ length: cases }), share(256, 64), async (_, n) => {
+      const answer = await hook.send('github', { id: 'flood', body: {} });
+      assert.equal(answer.status, 200);
+      words[answer.result] = (words[answer.result] ?? 0) + 1;
+      if (n % 100 === 0 && (await hook.count('events')) !== 1) unproved += 1;
+    });
+    assert.deepEqual(words, { accepted: 1, duplicate: cases - 1 });
+    assert.equal(unproved, 0);
     await hook.settled('github/flood', { state: 'done' });
-    assert.equal(await count.runs(), 1);
+    assert.deepEqual([await hook.count('events'), await hook.count('deliveries'), await count.runs()], [1, 1, 1]);
+    const { accepted, duplicates } = await hook.stats();
+    assert.deepEqual([accepted, duplicates], [1, cases - 1]);
+    score(t, 46, { cases, doubled: (await count.runs()) - 1 });
   });
 
   it('the same id in another source is another event', async (t) => {
@@ -45,7 +57,7 @@ describe('duplicate', { timeout: 120_000, concurrency: 4 }, () => {
     }
   });
 
-  it('the same id with another body is a duplicate, the first stays, and the conflict is logged', async (t) => {
+  it('row 45: the same id with another body is a duplicate, the first stays, and the conflict is logged and counted', async (t) => {
     const hook = await serve(t, { sources: { github } });
     assertAnswer(await hook.send('github', { id: 'c1', body: '{"n":1}' }), 'accepted');
     assertAnswer(await hook.send('github', { id: 'c1', body: '{"n":1}' }), 'duplicate');
@@ -55,6 +67,28 @@ describe('duplicate', { timeout: 120_000, concurrency: 4 }, () => {
     assert.equal(conflict.source, 'github');
     assert.equal(conflict.event_id, 'c1');
     assert.equal((await hook.event('github/c1')).body.toString(), '{"n":1}');
+    assert.match((await hook.admin('/metrics')).text, /^hooklatch_events_conflict_total 1$/m);
+    score(t, 45, { cases: 2 });
+  });
+
+  it('row 45: of many bodies with one id at once the accepted one stays, and each other one is a conflict', async (t) => {
+    const count = recorder({ on: ['github/*'], then: 'cat >"$dir/seen-$HOOKLATCH_EVENT_ID"' });
+    const hook = await serve(t, { sources: { github }, handlers: { count } });
+    const [ids, bodies] = [share(100, 5), 40];
+    for (let n = 0; n < ids; n++) {
+      const answers = await spread(Array.from({ length: bodies }), 20, (_, m) => hook.send('github', { id: `c${n}`, body: JSON.stringify({ m }) }));
+      const first = answers.filter(({ result }) => result === 'accepted');
+      assert.equal(first.length, 1, `c${n}`);
+      assert.equal(answers.filter(({ result }) => result === 'duplicate').length, bodies - 1, `c${n}`);
+      assert.ok((await hook.event(`github/c${n}`)).body.equals(first[0].sent.body), `the body of c${n}`);
+      await hook.settled(`github/c${n}`, { state: 'done' });
+      assert.ok((await readFile(hook.path(`seen-c${n}`))).equals(first[0].sent.body), `what the handler saw of c${n}`);
+    }
+    const conflicts = ids * (bodies - 1);
+    await until('all conflicts to be logged', () => hook.log.filter((entry) => entry.event === 'event.conflict').length === conflicts);
+    assert.match((await hook.admin('/metrics')).text, new RegExp(`^hooklatch_events_conflict_total ${conflicts}$`, 'm'));
+    assert.equal(await count.runs(), ids);
+    score(t, 45, { cases: ids * bodies });
   });
 
   it('an event that no handler wants is stored and counted as unrouted', async (t) => {

@@ -13,6 +13,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { Webhook } from 'standardwebhooks';
+import { score } from '../faults/matrix.mjs';
 import { makeCertificate, sharedCertificate } from './certificate.mjs';
 import { assertAnswer, Connection, github, plain, prepare, serve, standardSecret, until, within } from './hook.mjs';
 
@@ -396,7 +397,7 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
     dead: [300, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 407, 409, 410, 412, 413, 415, 418, 422, 451, 499],
   };
 
-  it('each status means what was promised, and no redirect is followed', async (t) => {
+  it('rows 30, 31: each status means what was promised, and no redirect is followed', async (t) => {
     const place = await destination(t, (response, { body }) => {
       const { status } = JSON.parse(body);
       response.writeHead(status, { ...(status >= 300 && status < 400 && { Location: '/elsewhere' }), ...(status === 401 && { 'WWW-Authenticate': 'Basic realm="x"' }) });
@@ -422,15 +423,18 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
       }
     }
     assert.deepEqual(place.requests.filter((request) => request.url !== '/in?a=1' || request.method !== 'POST'), []);
+    score(t, 30, { cases: statuses.dead.filter((status) => status < 400).length });
+    score(t, 31, { cases: all.length });
   });
 
-  it('retry_on adds to the retries and takes nothing away', async (t) => {
+  it('row 31: retry_on adds to the retries and takes nothing away', async (t) => {
     const place = await destination(t, (response, { body }) => response.writeHead(JSON.parse(body).status).end());
     const hook = await serve(t, { sources: { github }, handlers: { h: to(place.url, { retry_on: [409, 302, 404] }) } });
     for (const status of [409, 302, 404, 503, 410, 301, 200]) await hook.send('github', { id: `s${status}`, body: { status } });
     await hook.idle();
     const rows = await hook.sql('select event_id, state, attempts from deliveries order by event_id');
     assert.deepEqual(rows.map((row) => Object.values(row).join(' ')), ['s200 done 1', 's301 dead 1', 's302 dead 2', 's404 dead 2', 's409 dead 2', 's410 dead 1', 's503 dead 2']);
+    score(t, 31, { cases: rows.length });
   });
 
   it('a breaker counts what says something about the destination, and nothing else', async (t) => {
@@ -479,7 +483,7 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
     assert.match(JSON.stringify(await hook.json('dead', 'show', 'github/e1/h')), /no such customer/);
   });
 
-  it('a transport that fails is tried again, with an error that says what happened', async (t) => {
+  it('row 29: a transport that fails is tried again, with an error that says what happened', async (t) => {
     const first = (fault) => wire(t, (socket, n) => (n === 0 ? fault(socket) : socket.end(ok)));
     const faults = {
       reset: (socket) => socket.resetAndDestroy(),
@@ -503,6 +507,7 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
       assert.match(failed.error, /[a-z]{3,} .*[a-z]{3,}/i, name);
       assert.ok(failed.error_type, name);
     }
+    score(t, 29, { cases: Object.keys(faults).length });
   });
 
   it('a head that ends in the middle is no answer, whatever its status', async (t) => {
@@ -513,7 +518,7 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
     assert.equal(attempts, 2);
   });
 
-  it('a port that is closed is named, and used when it opens', async (t) => {
+  it('row 29: a port that is closed is named, and used when it opens', async (t) => {
     const before = await destination(t);
     await before.close();
     const hook = await serve(t, { sources: { github }, handlers: { h: to(before.url, { retry: retry(200) }) } });
@@ -524,6 +529,7 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
     const [{ attempts }] = await hook.settled('github/e1', { state: 'done' });
     assert.ok(attempts > 1);
     assert.equal(place.requests[0].attempt, attempts);
+    score(t, 29, { cases: 1 });
   });
 
   it('an answer that comes before the body was taken counts', async (t) => {
@@ -559,7 +565,7 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
     assertAnswer(await hook.send('github', { id: 'e2' }), 'accepted');
   });
 
-  it('a Retry-After is waited for, in seconds and as a date', async (t) => {
+  it('row 31: a Retry-After is waited for, in seconds and as a date', async (t) => {
     let promised;
     const place = await destination(t, (response, { attempt, key }) => {
       if (attempt > 1) return response.writeHead(200).end();
@@ -575,6 +581,7 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
     assert.ok(two.time - one.answered >= 2000, `2 s were asked for, ${two.time - one.answered} ms were waited`);
     const [, again] = place.of('github/date/h');
     assert.ok(again.wall >= promised.getTime(), `asked not before ${promised.toISOString()}, came at ${new Date(again.wall).toISOString()}`);
+    score(t, 31, { cases: 2 });
   });
 
   const MINUTE = 60_000;
@@ -593,10 +600,11 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
       const wait = Date.parse(row.next_attempt_at) - before;
       assert.ok(wait >= least && wait < most, `Retry-After: ${cases[id][0]} leads to a wait of ${Math.round(wait / 1000)} s, expected ${least / 1000} to ${most / 1000}`);
     }
+    score(t, 31, { cases: Object.keys(cases).length });
   }
   const own = [10 * MINUTE, 11 * MINUTE];
 
-  it('a Retry-After binds within the maximum, is never shorter than our own wait, and holds for its answer alone', (t) => planned(t, {
+  it('row 31: a Retry-After binds within the maximum, is never shorter than our own wait, and holds for its answer alone', (t) => planned(t, {
     hour: ['3600', 60 * MINUTE, 61 * MINUTE],
     none: [null, ...own],
     short: ['1', ...own],
@@ -609,16 +617,17 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
     again: [null, ...own],
   }));
 
-  it('a Retry-After too large for any counter is the maximum', (t) => planned(t, {
+  it('row 31: a Retry-After too large for any counter is the maximum', (t) => planned(t, {
     large: ['9223372036854775807', 1440 * MINUTE, 1441 * MINUTE],
     huge: ['99999999999999999999999', 1440 * MINUTE, 1441 * MINUTE],
+    billion: ['1000000000', 1440 * MINUTE, 1441 * MINUTE],
   }));
 
-  it('a Retry-After that is no time is ignored', (t) => planned(t, { soon: ['soon', ...own], empty: ['', ...own], minus: ['-7200', ...own], hex: ['0xffff', ...own], words: ['tomorrow at noon', ...own] }));
+  it('row 31: a Retry-After that is no time is ignored', (t) => planned(t, { soon: ['soon', ...own], empty: ['', ...own], minus: ['-7200', ...own], hex: ['0xffff', ...own], words: ['tomorrow at noon', ...own] }));
 
-  it('a Retry-After that only begins like a number is ignored', (t) => planned(t, { unit: ['7200 seconds', ...own], list: ['7200, 7200', ...own], tail: ['7200x', ...own] }));
+  it('row 31: a Retry-After that only begins like a number is ignored', (t) => planned(t, { unit: ['7200 seconds', ...own], list: ['7200, 7200', ...own], tail: ['7200x', ...own] }));
 
-  it('the timeout is total: what drips or hangs is cut, and not before', async (t) => {
+  it('row 30: the timeout is total: what drips or hangs is cut, and not before', async (t) => {
     const drip = (socket, text) => {
       const timer = setInterval(() => socket.write(text), 50);
       socket.once('close', () => clearInterval(timer));
@@ -643,9 +652,10 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
       assert.ok(duration >= 999, `${handler} was cut after ${duration} ms`); // whole milliseconds, cut off
     }
     for (const [name, place] of Object.entries(places)) await until(`the connection to ${name} to be cut`, () => place.open.size === 0);
+    score(t, 30, { cases: Object.keys(places).length });
   });
 
-  it('an endless answer is read for a little, and its status counts', async (t) => {
+  it('row 30: an endless answer is read for a little, and its status counts', async (t) => {
     const sent = {};
     const flood = (status) => wire(t, (socket) => {
       const more = Buffer.alloc(16 * 1024, 'x');
@@ -671,9 +681,10 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
     const [{ output }] = await hook.sql("select length(output) as output from attempts where handler = 's404'");
     assert.ok(output <= 4096, `${output} bytes were kept`);
     assert.match((await hook.deliveries('github/e1', 's404'))[0].last_error, /404/);
+    score(t, 30, { cases: Object.keys(places).length });
   });
 
-  it('an endless head ends too', async (t) => {
+  it('row 30: an endless head ends too', async (t) => {
     const place = await wire(t, (socket) => {
       const line = `X: ${'y'.repeat(1000)}\r\n`.repeat(16);
       const pour = () => {
@@ -686,6 +697,7 @@ describe('http handler: the answer', { timeout: 180_000, concurrency: 3 }, () =>
     const [{ last_error: error }] = await hook.settled('github/e1', { state: 'dead' });
     assert.ok(error);
     await until('the flood to be cut', () => place.open.size === 0);
+    score(t, 30, { cases: 1 });
   });
 });
 
@@ -985,7 +997,7 @@ describe('http handler: the end of the service', { timeout: 120_000, concurrency
     assert.deepEqual([state, outcome], ['done', 'unknown']);
   });
 
-  it('a call that a SIGKILL cut off is counted, as crashed, and repeated with the same key', async (t) => {
+  it('row 32: a call that a SIGKILL cut off is counted, as crashed, and repeated with the same key', async (t) => {
     const place = await destination(t, (response, { attempt }) => attempt === 2 && response.writeHead(200).end());
     const hook = await serve(t, { sources: { github }, handlers: { h: to(place.url, { ...effectively, timeout: '5m', retry: retry(3) }) } });
     await hook.send('github', { id: 'a' });
@@ -999,9 +1011,10 @@ describe('http handler: the end of the service', { timeout: 120_000, concurrency
     const [crashed] = await attemptsOf(hook, 'a', 'h');
     assert.deepEqual([crashed.attempt, crashed.result], [1, 'failed']);
     assert.match(`${crashed.error_type} ${crashed.error}`, /crashed/);
+    score(t, 32, { cases: 1 });
   });
 
-  it('a call that a SIGKILL cut off at its last try is dead', async (t) => {
+  it('row 32: a call that a SIGKILL cut off at its last try is dead', async (t) => {
     const place = await destination(t, hang);
     const hook = await serve(t, { sources: { github }, handlers: { h: to(place.url, { timeout: '5m', retry: retry(1) }) } });
     await hook.send('github', { id: 'a' });
@@ -1012,5 +1025,6 @@ describe('http handler: the end of the service', { timeout: 120_000, concurrency
     assert.equal(attempts, 1);
     assert.match(error, /crashed/);
     assert.equal(place.requests.length, 1);
+    score(t, 32, { cases: 1 });
   });
 });

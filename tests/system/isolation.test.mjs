@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { score } from '../faults/matrix.mjs';
 import { assertAnswer, github, plain, recorder, serve, spread, waitFor } from './hook.mjs';
 
 // The most runs of a program that overlapped, by its own notes: never more than really did.
@@ -43,7 +44,7 @@ describe('isolation', { timeout: 180_000, concurrency: 4 }, () => {
     }
   });
 
-  it('a handler that always dies and one that always hangs leave the third alone', async (t) => {
+  it('row 33: a handler that always dies and one that always hangs leave the third alone', async (t) => {
     const retry = { attempts: 3, first: '100ms', factor: 1, max: '1s', jitter: 'none' };
     const handlers = {
       dying: recorder({ on: ['*/*'], concurrency: 2, retry, then: 'kill -SEGV $$' }),
@@ -60,5 +61,6 @@ describe('isolation', { timeout: 180_000, concurrency: 4 }, () => {
       assert.equal(await hook.count('deliveries', `handler = '${name}' and state = '${state}'`), 10, name);
       assert.equal(await handlers[name].runs(), runs, name);
     }
+    score(t, 33, { cases: 30 });
   });
 });

@@ -1,6 +1,7 @@
 // Limits: what is too much is refused early, readably, and without harm to others.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { score } from '../faults/matrix.mjs';
 import { assertAnswer, github, http, plain, requestBytes, serve, signedRequest, understood, until } from './hook.mjs';
 
 const head = (source, options, extra) => {
@@ -14,7 +15,7 @@ const answer = async (connection, options) => {
 };
 
 describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
-  it('a body that is announced too large is refused before it is read', async (t) => {
+  it('row 39: a body that is announced too large is refused before it is read', async (t) => {
     const hook = await serve(t, { sources: { plain, small: { ...plain, path: '/small', body_limit: '1KiB' } }, limits: { body: '64KiB' } });
     for (const [target, size] of [['/plain', 65_537], ['/small', 1025]]) {
       const connection = await hook.connect();
@@ -25,9 +26,10 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
     const exact = Buffer.from(`{"id":"exact","pad":"${'x'.repeat(65_536 - 23)}"}`);
     assert.equal(exact.length, 65_536);
     assertAnswer(await hook.send('plain', { body: exact }), 'accepted');
+    score(t, 39, { cases: 3 });
   });
 
-  it('a chunked body is refused when it becomes too large', async (t) => {
+  it('row 39: a chunked body is refused when it becomes too large', async (t) => {
     const hook = await serve(t, { sources: { plain }, limits: { body: '64KiB' } });
     const connection = await hook.connect();
     await connection.write(requestBytes({ target: '/plain', headers: [['Transfer-Encoding', 'chunked']] }));
@@ -36,17 +38,19 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
     assertAnswer(await answer(connection), 'body_too_large');
     await connection.ended();
     assert.equal(await hook.count('events'), 0);
+    score(t, 39, { cases: 1 });
   });
 
-  it('a chunk whose size is too large is refused before its data', async (t) => {
+  it('row 39: a chunk whose size is too large is refused before its data', async (t) => {
     const hook = await serve(t, { sources: { plain }, limits: { body: '64KiB' } });
     const connection = await hook.connect();
     await connection.write(Buffer.concat([requestBytes({ target: '/plain', headers: [['Transfer-Encoding', 'chunked']] }), Buffer.from('10001\r\n')]));
     assertAnswer(await answer(connection), 'body_too_large');
     await connection.ended();
+    score(t, 39, { cases: 1 });
   });
 
-  it('the refusal can be read by a sender that goes on sending', async (t) => {
+  it('row 39: the refusal can be read by a sender that goes on sending', async (t) => {
     const hook = await serve(t, { sources: { plain }, limits: { body: '16KiB' } });
     for (let n = 0; n < 20; n++) {
       const connection = await hook.connect();
@@ -54,9 +58,10 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
       assertAnswer(await answer(connection), 'body_too_large', `round ${n}`);
       connection.close();
     }
+    score(t, 39, { cases: 20 });
   });
 
-  it('too many headers, too large ones and a long request line are 431', async (t) => {
+  it('row 39: too many headers, too large ones and a long request line are 431', async (t) => {
     const hook = await serve(t, { sources: { plain } });
     const tries = {
       many: requestBytes({ target: '/plain', headers: Array.from({ length: 129 }, (_, n) => [`X-${n}`, '1']) }),
@@ -76,16 +81,18 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
     assertAnswer(await answer(connection), 'not_found');
     assertAnswer(await hook.send('plain', { id: 'fits', headers: { 'X-Large': 'x'.repeat(30_000) } }), 'accepted');
     assertAnswer(await hook.send('plain', { id: 'count', headers: Object.fromEntries(Array.from({ length: 120 }, (_, n) => [`X-${n}`, '1'])) }), 'accepted');
+    score(t, 39, { cases: 8 });
   });
 
-  it('limits of the configuration hold', async (t) => {
+  it('row 39: limits of the configuration hold', async (t) => {
     const hook = await serve(t, { sources: { plain }, limits: { headers: '2KiB', header_count: 10 } });
     assertAnswer(await hook.send('plain', { headers: { 'X-Large': 'x'.repeat(2100) } }), 'headers_too_large');
     assertAnswer(await hook.send('plain', { headers: Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`X-${n}`, '1'])) }), 'headers_too_large');
     assertAnswer(await hook.send('plain', { id: 'fits' }), 'accepted');
+    score(t, 39, { cases: 3 });
   });
 
-  it('who stops in the middle of a head or a body is told so', async (t) => {
+  it('row 38: who stops in the middle of a head or a body is told so', async (t) => {
     const hook = await serve(t, { sources: { plain }, limits: { header_timeout: '1s', body_timeout: '1s' } });
     const { bytes, body } = head(plain, { id: 'slow' }, (content) => [['Content-Length', String(content.length)]]);
     for (const [name, sent] of Object.entries({ head: bytes.subarray(0, 30), body: Buffer.concat([bytes, body.subarray(0, 5)]) })) {
@@ -97,9 +104,10 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
       await connection.ended();
     }
     assert.equal(await hook.count('events'), 0);
+    score(t, 38, { cases: 2 });
   });
 
-  it('a slow drip does not extend the time for a head', async (t) => {
+  it('row 38: a slow drip does not extend the time for a head', async (t) => {
     const hook = await serve(t, { sources: { plain }, limits: { header_timeout: '1s' } });
     const connection = await hook.connect();
     let over = false;
@@ -112,18 +120,20 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
     }, { every: 100 });
     const response = await connection.response();
     if (response) assertAnswer(understood(response), 'timeout');
+    score(t, 38, { cases: 1 });
   });
 
-  it('connections that say nothing are closed', async (t) => {
+  it('row 38: connections that say nothing are closed', async (t) => {
     const hook = await serve(t, { sources: { plain }, limits: { handshake_timeout: '1s', idle_timeout: '1s' } });
     const silent = await hook.connect({ to: 'tcp' }); // no TLS at all
     await silent.ended();
     const idle = await hook.connect();
     assertAnswer(await hook.send('plain', { connection: idle }), 'accepted');
     assert.equal((await idle.ended()).length, 0);
+    score(t, 38, { cases: 2 });
   });
 
-  it('one address cannot take all connections', async (t) => {
+  it('row 38: one address cannot take all connections', async (t) => {
     const hook = await serve(t, { listen: [http()], sources: { plain }, limits: { connections_per_address: 4 } });
     const open = [];
     for (let n = 0; n < 4; n++) {
@@ -147,9 +157,10 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
         return false;
       }
     });
+    score(t, 38, { cases: 1 });
   });
 
-  it('when all memory for bodies is taken, the next one is told to come again, and those on their way end well', async (t) => {
+  it('row 39: when all memory for bodies is taken, the next one is told to come again, and those on their way end well', async (t) => {
     const hook = await serve(t, { sources: { plain }, limits: { memory: '2MiB', body: '1MiB', body_timeout: '60s' } });
     const size = 1024 * 1024;
     const bodyOf = (id) => Buffer.from(`{"id":"${id}","pad":"${'x'.repeat(size - 20 - id.length)}"}`);
@@ -173,9 +184,10 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
       assertAnswer(await answer(connection), 'accepted');
     }
     assertAnswer(await hook.send('plain', { body: bodyOf('after') }), 'accepted');
+    score(t, 39, { cases: 2 });
   });
 
-  it('a hundred connections that stall do not disturb a good one', async (t) => {
+  it('row 38: a hundred connections that stall do not disturb a good one', async (t) => {
     const hook = await serve(t, { sources: { github }, handlers: { note: { on: ['*/*'], log: {} } } });
     const stalled = [];
     for (let n = 0; n < 100; n++) {
@@ -186,5 +198,6 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
     for (let n = 0; n < 50; n++) assertAnswer(await hook.send('github', { id: `g${n}` }), 'accepted');
     await hook.idle();
     for (const connection of stalled) connection.close();
+    score(t, 38, { cases: 100 });
   });
 });

@@ -1,25 +1,9 @@
 // Listeners: HTTPS, plain HTTP where nobody else can reach it, unix sockets, and sockets inherited from somebody who keeps them open.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
-import net from 'node:net';
 import { describe, it } from 'node:test';
 import { assertAnswer, github, http, https, isAlive, prepare, serve, until, within } from './hook.mjs';
-
-// A listening TCP socket that this process holds but never accepts from: bound here, put to listen by a child that ends at once.
-async function heldSocket() {
-  const handle = net._createServerHandle('127.0.0.1', 0, 4, null, 0);
-  assert.equal(typeof handle, 'object', `no socket: ${handle}`);
-  const listen = "require('net').createServer().listen({ fd: 3 }, () => process.exit(0)).on('error', () => process.exit(1))";
-  const child = spawn(process.execPath, ['-e', listen], { stdio: ['ignore', 'inherit', 'inherit', handle.fd] });
-  assert.deepEqual((await once(child, 'exit'))[0], 0, 'the helper could not listen');
-  const address = {};
-  handle.getsockname(address);
-  return { fd: handle.fd, port: address.port, close: () => handle.close() };
-}
-// The process that is executed must be the one that LISTEN_PID names.
-const activated = { wrap: ['sh', '-c', 'LISTEN_PID=$$ exec "$@"', 'sh'], env: { LISTEN_FDS: '1' } };
+import { activated, heldSocket } from './socket.mjs';
 
 describe('listener', { timeout: 120_000, concurrency: 4 }, () => {
   it('plain HTTP is spoken on loopback and on a unix socket, beside HTTPS', async (t) => {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { createHash, createHmac } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { score } from '../faults/matrix.mjs';
 import { Clock } from './clock.mjs';
 import { place, textAt, withBytes } from './element.mjs';
 import { prepare, spread, STATUS } from './hook.mjs';
@@ -48,6 +49,11 @@ function* signatureHeader(row, good, other) {
   for (const count of [1, 2, 8]) yield [`signature less ${count} characters`, good.withHeader(name, cut(count)), short];
   if (!isToken(row)) {
     yield ['half a signature', good.withHeader(name, value.slice(0, value.length / 2)), short];
+    const theirs = other.header(name);
+    for (const part of [1 / 4, 1 / 2, 3 / 4]) {
+      const at = value.length - Math.round((1 - part) * hexOf(value, prefix).length);
+      yield [`${part} of the signature right`, good.withHeader(name, value.slice(0, at) + theirs.slice(at)), isOfKnownLength(row) ? MISMATCH : DECODED];
+    }
     yield ['signature of other characters', good.withHeader(name, `${prefix}!!`), MALFORMED];
     yield ['a signature and more', good.withHeader(name, `${value}00`), short];
   }
@@ -385,7 +391,7 @@ describe('negative', { timeout: 300_000 }, () => {
     assert.ok(compared > 250, `${compared} signatures compared`);
   });
 
-  it('what is not genuine is refused with its word and not stored, what means nothing is taken', async (t) => {
+  it('row 44: what is not genuine is refused with its word and not stored, what means nothing is taken', async (t) => {
     const hook = await prepare(t);
     const sources = {};
     const cases = [];
@@ -419,10 +425,49 @@ describe('negative', { timeout: 300_000 }, () => {
     const stored = (await hook.sql('select distinct source from events order by source')).map(({ source }) => source);
     assert.deepEqual(stored, parameters.map(({ name }) => name).sort(), 'the genuine request of every preset is stored');
     clock.run();
+    score(t, 44, { cases: refused.length, unexpected: leaked });
     t.diagnostic(`${cases.length} cases of ${parameters.length} presets: ${refused.length} refused, ${taken.length} taken`);
   });
 
-  it('a signed field that stands there twice is no genuine message: whoever reads the last one would see what nobody signed', async (t) => {
+  it('row 44: a genuine request that is played again does nothing: at once it is a duplicate, and later too old where its time is signed', async (t) => {
+    const hook = await prepare(t, { handlers: { note: { on: ['*/*'], log: {} } }, log: { format: 'json', level: 'info' } });
+    const sources = {};
+    const letters = [];
+    for (const row of parameters) {
+      const keys = await makeKey(row, 'ours');
+      const good = Letter.of(row, keys).dated(NOW).signed();
+      sources[row.name] = await sourceOf(hook, row.name, { ...keys.settings, config: good.config });
+      letters.push({ row, good, known: sources[row.name].event_id !== 'generated' });
+    }
+    await hook.configure({ sources });
+    const clock = new Clock(hook);
+    t.after(() => clock.close());
+    clock.stand(NOW);
+    await hook.start({ env: clock.env });
+    warnedOnly(hook);
+    const wrong = [];
+    const ask = ({ good }) => hook.request({ method: good.method, target: good.target, headers: good.headers, body: good.body });
+    const expect = async (letter, what, word) => {
+      const { result, text } = await ask(letter);
+      if (result !== word) wrong.push(`${letter.row.name}: ${what}: ${word}, not ${result} ${text}`);
+    };
+    for (const letter of letters) await expect(letter, 'the first time', 'accepted');
+    await hook.idle();
+    const stored = await hook.count('events');
+    for (const letter of letters.filter(({ known }) => known)) await expect(letter, 'again', 'duplicate');
+    const aged = letters.filter(({ row }) => row.timestamp.tolerance_s && ['header', 'signature', 'json', 'jwt'].includes(row.timestamp.from));
+    for (const letter of aged) {
+      clock.stand(NOW + letter.row.timestamp.tolerance_s * 1000 + 1000);
+      await expect(letter, 'when its time is over', 'timestamp_too_old');
+    }
+    assert.deepEqual(wrong, []);
+    assert.equal(await hook.count('events'), stored);
+    clock.run();
+    t.diagnostic(`${letters.length} presets: ${letters.filter(({ known }) => known).length} know it by its id, ${aged.length} by its time`);
+    score(t, 44, { cases: 2 * aged.length + letters.filter(({ known }) => known).length, unexpected: (await hook.count('events')) - stored });
+  });
+
+  it('row 44: a signed field that stands there twice is no genuine message: whoever reads the last one would see what nobody signed', async (t) => {
     const hook = await prepare(t);
     const sources = {};
     const letters = [];
@@ -439,5 +484,6 @@ describe('negative', { timeout: 300_000 }, () => {
     for (const { method, target, headers, body } of letters) words.push((await hook.request({ method, target, headers, body })).result);
     assert.equal(words.includes('accepted'), false, `${words}`);
     assert.equal(await hook.count('events'), 0);
+    score(t, 44, { cases: letters.length });
   });
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { score } from '../faults/matrix.mjs';
 import { assertAnswer, github, recorder, serve, spread, until } from './hook.mjs';
 
 const failing = (keys) => recorder({ on: ['github/*'], then: 'echo broken >&2; stamp end; exit 1', ...keys });
@@ -107,7 +108,7 @@ describe('retry', { timeout: 180_000, concurrency: 4 }, () => {
     assert.equal(await program.runs(), attempts);
   });
 
-  it('a thousand events that fail together are tried again within the budget, and none is lost', async (t) => {
+  it('row 34: a thousand events that fail together are tried again within the budget, and none is lost', async (t) => {
     const [rate, burst] = [150, 50];
     const program = failing({ concurrency: 8, retry: { attempts: 2, first: '100ms', factor: 1, max: '1s', jitter: 'full' } });
     const hook = await serve(t, { sources: { github }, handlers: { program }, retry_budget: { rate: `${rate}/s`, burst }, workers: 8, log: { format: 'json', level: 'info' } });
@@ -120,6 +121,7 @@ describe('retry', { timeout: 180_000, concurrency: 4 }, () => {
     const most = peak(again, SPAN_MS);
     assert.ok(most <= burst + rate, `${most} tries after the first within ${SPAN_MS} ms; burst + rate is ${burst + rate}`);
     assert.equal(await hook.count('deliveries', "state = 'dead' and attempts = 2"), 1000);
+    score(t, 34, { cases: 1000 });
   });
 
   it('every try of a replay needs a token, the first one too', async (t) => {

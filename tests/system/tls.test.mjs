@@ -4,6 +4,7 @@ import { X509Certificate } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { makeCertificate, placeCertificate } from './certificate.mjs';
+import { score } from '../faults/matrix.mjs';
 import { assertAnswer, github, prepare, serve, until } from './hook.mjs';
 
 const fingerprint = (pem) => new X509Certificate(pem).fingerprint256;
@@ -15,7 +16,7 @@ async function seen(hook) {
 }
 
 describe('tls', { timeout: 120_000, concurrency: 4 }, () => {
-  it('1.2 and 1.3 are spoken, anything older is refused', async (t) => {
+  it('row 43: 1.2 and 1.3 are spoken, anything older is refused', async (t) => {
     const hook = await serve(t, { sources: { github } });
     for (const version of ['TLSv1.2', 'TLSv1.3']) {
       const connection = await hook.connect({ tls: { minVersion: version, maxVersion: version } });
@@ -28,9 +29,10 @@ describe('tls', { timeout: 120_000, concurrency: 4 }, () => {
         return true;
       });
     }
+    score(t, 43, { cases: 4 });
   });
 
-  it('sessions are resumed in both versions', async (t) => {
+  it('row 43: sessions are resumed in both versions', async (t) => {
     const hook = await serve(t, { sources: { github } });
     for (const version of ['TLSv1.2', 'TLSv1.3']) {
       const tls = { minVersion: version, maxVersion: version };
@@ -44,6 +46,7 @@ describe('tls', { timeout: 120_000, concurrency: 4 }, () => {
       assert.equal(second.socket.isSessionReused(), true, version);
       assertAnswer(await hook.send('github', { connection: second, id: `${version}-2` }), 'accepted');
     }
+    score(t, 43, { cases: 2 });
   });
 
   it('a request that comes with the end of the handshake is answered', async (t) => {
@@ -55,7 +58,7 @@ describe('tls', { timeout: 120_000, concurrency: 4 }, () => {
     }
   });
 
-  it('plain HTTP on the TLS port, and nonsense, end the connection and nothing else', async (t) => {
+  it('row 43: plain HTTP on the TLS port, and nonsense, end the connection and nothing else', async (t) => {
     const hook = await serve(t, { sources: { github } });
     for (const sent of ['POST /github HTTP/1.1\r\nHost: localhost\r\n\r\n', '\x16\x03\x01\xff\xff', '\x00'.repeat(1000)]) {
       const connection = await hook.connect({ to: 'tcp' });
@@ -64,6 +67,7 @@ describe('tls', { timeout: 120_000, concurrency: 4 }, () => {
       connection.close();
     }
     assertAnswer(await hook.send('github', { id: 'after' }), 'accepted');
+    score(t, 43, { cases: 3 });
   });
 
   it('a changed certificate is taken without a restart, and open connections live on', async (t) => {

@@ -15,7 +15,7 @@ batch_due(struct store *store, struct delivery_key key, int64_t due_ns, bool ret
 		batch->due_room = batch->due_room == 0 ? 64 : batch->due_room * 2;
 		batch->due = memory_resize(batch->due, batch->due_room * sizeof(*batch->due));
 	}
-	batch->due[batch->due_count++] = (struct due){ key, due_ns, retry };
+	batch->due[batch->due_count++] = (struct due){ key, due_ns, retry, 0 };
 }
 
 /* --- arrivals --- */

@@ -55,8 +55,8 @@ apply(sqlite3 *database, const struct migration *migration, struct error *err)
 	return good;
 }
 
-/* Where events are few a copy of them is made first. It has its name when it is whole and on the disk, and so has the end of its
- * journal; what a start left that was broken off is made anew. */
+/* While the file is small a copy of it is made first. It and the end of its journal are on the disk before the schema changes;
+ * what a start left that was broken off, in the copy or behind it, is made anew. */
 static bool
 copy_before(sqlite3 *database, const char *path, int64_t version, struct error *err)
 {
@@ -65,22 +65,17 @@ copy_before(sqlite3 *database, const char *path, int64_t version, struct error *
 		return true;
 	}
 	char *copy = sqlite3_mprintf("%s.before-%04d", path, (int)version + 1);
-	char *draft = sqlite3_mprintf("%s.incomplete", copy);
-	char *journal = sqlite3_mprintf("%s-journal", draft);
-	char *sql = sqlite3_mprintf("VACUUM INTO %Q", draft);
-	ALWAYS(copy != NULL && draft != NULL && journal != NULL && sql != NULL, "backup-name");
+	char *journal = sqlite3_mprintf("%s-journal", copy);
+	char *sql = sqlite3_mprintf("VACUUM INTO %Q", copy);
+	ALWAYS(copy != NULL && journal != NULL && sql != NULL, "backup-name");
 	mode_t mask = umask(0077); /* it holds what the events hold */
-	(void)unlink(draft);
+	(void)unlink(copy);
 	(void)unlink(journal);
-	bool good = sqlite_run(database, sql, err) && disk_sync_file(draft, err);
-	if (good && rename(draft, copy) != 0) {
-		good = error_system(err, "cannot give %s its name", copy);
-	}
-	good = good && disk_sync_directory(path, err);
+	bool good = sqlite_run(database, sql, err) && disk_sync_file(copy, err) &&
+	            disk_sync_directory(path, err);
 	(void)umask(mask);
 	sqlite3_free(sql);
 	sqlite3_free(journal);
-	sqlite3_free(draft);
 	sqlite3_free(copy);
 	return good;
 }

@@ -361,8 +361,10 @@ ON_THREAD(store_thread) replay_one(struct store *store, struct slice *slice,
 	if (item->state == DELIVERY_PENDING || item->state == DELIVERY_RUNNING ||
 	    is_younger(replay, item) || order_is_tried(store, item->key.seq, item->key.handler) ||
 	    (replay->states & (1U << item->state)) == 0) {
-		/* A fill counted what is missing: what was there before is none of its business. */
-		slice->skipped += replay->handler != 0 ? 0 : 1;
+		/* A fill counted what is missing, and a replay of letters those that are dead: others are none of its business. */
+		bool given_up =
+			replay->of_dead && replay->ids == NULL && item->state == DELIVERY_DISCARDED;
+		slice->skipped += replay->handler != 0 || given_up ? 0 : 1;
 		return true;
 	}
 	const struct store_listener *listener = &store->listener;

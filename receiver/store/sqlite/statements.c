@@ -103,6 +103,8 @@ static const char *const texts[] = {
 		"SELECT d.seq, d.handler, d.attempts, d.round, d.first_failed_ran, h.ran_ns, d.order_key IS NOT NULL "
 		"FROM delivery AS d JOIN handler AS h ON h.id = d.handler "
 		"WHERE d.lease_until IS NOT NULL AND d.lease_until <= ?1 LIMIT 128",
+	[SQL_LEASE_SHIFT] =
+		"UPDATE delivery SET lease_until = lease_until + ?1 WHERE lease_until IS NOT NULL",
 	[SQL_LEASE_NEXT] = "SELECT min(lease_until) FROM delivery WHERE lease_until IS NOT NULL",
 	[SQL_PAUSE] =
 		"UPDATE handler SET paused_at = ?2, paused_until = ?3, paused_by = ?4, paused_reason = ?5 WHERE id = ?1",

@@ -762,12 +762,41 @@ ON_THREAD(store_thread) turn_full(struct store *store, struct pack *pack)
 	}
 }
 
+static bool
+ON_THREAD(store_thread) shift_work(struct store *store, void *context, struct error *err)
+{
+	const int64_t *step_ns = context;
+	return statement_run(store, statement_bind(store, SQL_LEASE_SHIFT, "i", *step_ns), NULL,
+	                     err) &&
+	       leases_next(store, err);
+}
+
+/* A lease was promised for a while, not until a time on the wall: when the clock is set, the times of leases go with it. */
+static void
+ON_THREAD(store_thread) follow_clock(struct store *store)
+{
+	struct error err;
+	int64_t wall_from_boot_ns = clock_wall_ns() - clock_boot_ns();
+	int64_t step_ns = wall_from_boot_ns - store->wall_from_boot_ns;
+	if (store->wall_from_boot_ns == 0 || store->lease_at_ns == INT64_MAX) {
+		store->wall_from_boot_ns = wall_from_boot_ns;
+	} else if ((step_ns > CLOCK_STEP_NS || step_ns < -CLOCK_STEP_NS) &&
+	           atomic_load(&store->state) == STORE_GOOD) {
+		if (writer_transaction(store, shift_work, &step_ns, &err)) {
+			store->wall_from_boot_ns = wall_from_boot_ns;
+		} else {
+			log_say(LOG_WARN, "lease.shift_failed", "%s", err.text);
+		}
+	}
+}
+
 /* One turn: a batch of what waits, a slice of each replay, a checkpoint. */
 static void
 ON_THREAD(store_thread) turn(struct store *store, struct pack *pack)
 {
 	take_inbox(store);
 	probe(store);
+	follow_clock(store);
 	bool returned = return_claims(store);
 	bool good = atomic_load(&store->state) == STORE_GOOD;
 	struct change *setup = setup_of(store->waiting);

@@ -13,6 +13,7 @@
 #include "receiver/store/sqlite/sqlite_priv.h"
 
 #define WAL_CHECKPOINT_PAGES 1000
+#define CLOCK_STEP_NS        (500 * NS_PER_MS) /* of the wall against boot time: it was set */
 #define WAL_PINNED_PAGES     2000     /* that many after a checkpoint: a reader is in its way */
 #define STORE_PROBE_NS       NS_PER_S /* how often a full disk is tried again */
 #define STORE_STUCK_NS       NS_PER_S /* a turn that takes longer is not ready */
@@ -56,6 +57,7 @@ enum statement {
 	SQL_LEASE_LIVE,
 	SQL_LEASE_OVER,
 	SQL_LEASE_NEXT,
+	SQL_LEASE_SHIFT,
 	SQL_PAUSE,
 	SQL_OWN_DEATH,
 	SQL_PURGE_BODIES,
@@ -167,7 +169,8 @@ struct store {
 	int64_t next_seq;
 	int64_t stored_seq;
 	int wal_pages;
-	bool pinned; /* a reader holds the checkpoint up */
+	int64_t wall_from_boot_ns; /* as the times of leases have it; 0: not looked yet */
+	bool pinned;               /* a reader holds the checkpoint up */
 	int64_t data_version;
 	bool foreign; /* another process has written to the database */
 	struct timespec

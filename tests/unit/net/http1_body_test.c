@@ -165,6 +165,10 @@ chunks_are_put_together(void)
 		{ TEXT("2;a=\"\\\"\\\\\";b\r\nhi\r\n0\r\n\r\n"), TEXT("hi") },
 		{ TEXT("2;a=\"\"\r\nhi\r\n0\r\n\r\n"), TEXT("hi") },
 		{ TEXT("2;a=\"\tgr\xfc\xc3\xbc\"\r\nhi\r\n0\r\n\r\n"), TEXT("hi") },
+		{ TEXT("2;a=\"\\\xfc\\a\\\t\";b=\"\"\r\nhi\r\n0;c=\"d\"\r\n\r\n"), TEXT("hi") },
+		{ TEXT("2;a=\"\";b;c=d\r\nhi\r\n0;a;b\r\n\r\n"), TEXT("hi") },
+		{ TEXT("2;!#$%&'*+-.^_`|~09azAZ=!#$%&'*+-.^_`|~09azAZ\r\nhi\r\n0\r\n\r\n"),
+		  TEXT("hi") },
 		/* section 7.1.2: trailers */
 		{ TEXT("2\r\nhi\r\n0\r\nA: b\r\n\r\n"), TEXT("hi") },
 		{ TEXT("0\r\nA:\r\nB: c d \r\nContent-Length: 5\r\n\r\n"), TEXT("") },
@@ -272,6 +276,68 @@ bad_chunks_are_refused(void)
 	}
 }
 
+/* RFC 9112 section 7.1.1: *( ";" name [ "=" ( token / quoted-string ) ] ); each row stands behind the size of a good chunk. */
+static void
+bad_extensions_are_refused(void)
+{
+	static const struct {
+		struct span text;
+		const char *why;
+	} rows[] = {
+		{ TEXT(";"), "no name" },
+		{ TEXT(";;a"), "no name" },
+		{ TEXT(";a;"), "no name" },
+		{ TEXT(";a=b;"), "no name" },
+		{ TEXT(";a=\"b\";"), "no name" },
+		{ TEXT(";=b"), "no name" },
+		{ TEXT(";\"a\""), "a name in quotes" },
+		{ TEXT(";a\"b\""), "quotes in a name" },
+		{ TEXT(";a="), "no value" },
+		{ TEXT(";a=;b"), "no value" },
+		{ TEXT(";a==b"), "no value" },
+		{ TEXT(";a=b=c"), "two values" },
+		{ TEXT(";a=\"b\"=c"), "two values" },
+		{ TEXT(";a=\"b\"\"c\""), "two values" },
+		{ TEXT(";a=\"b\"c"), "a byte behind quotes" },
+		{ TEXT(";a=b\"c\""), "quotes in a token" },
+		{ TEXT(";a,b"), "no token" },
+		{ TEXT(";a=b,c"), "no token" },
+		{ TEXT(";a=b/c"), "no token" },
+		{ TEXT(";a=\\b"), "no token" },
+		{ TEXT(";\xfc"), "no token" },
+		{ TEXT(";a=\xfc"), "no token" },
+		{ TEXT("; a"), "whitespace before a name" },
+		{ TEXT(";a =b"), "whitespace behind a name" },
+		{ TEXT(";a\t"), "whitespace behind a name" },
+		{ TEXT(";a= b"), "whitespace before a value" },
+		{ TEXT(";a=\t\"b\""), "whitespace before a value" },
+		{ TEXT(";a=b ;c"), "whitespace behind a value" },
+		{ TEXT(";a=\"b\" ;c"), "whitespace behind a value" },
+		{ TEXT(";a=\"b\" "), "whitespace behind a value" },
+		{ TEXT(";a=\"\x7f\""), "a control character in quotes" },
+		{ TEXT(";a=\"\x01\""), "a control character in quotes" },
+		{ TEXT(";a=\"\\\x7f\""), "a control character in a quoted pair" },
+		{ TEXT(";a=\"\\\0\""), "a control character in a quoted pair" },
+		{ TEXT(";a=\"\\\r\n\""), "CRLF in a quoted pair" },
+		{ TEXT(";a=\"b"), "quotes without end" },
+		{ TEXT(";a=\"b\\\""), "quotes without end" },
+		{ TEXT(";a\r;b"), "a bare CR" },
+		{ TEXT(";a=b\n;c"), "a bare LF" },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct buffer text;
+		buffer_init(&text, 256);
+		buffer_text(&text, "5");
+		buffer_span(&text, rows[i].text);
+		buffer_text(&text, "\r\nhello\r\n0\r\n\r\n");
+		const struct result *result = read_body(buffer_view(&text), -1);
+		CHECK_ROW(result->status == HTTP1_BAD && result->wrong != NULL, "%s: %s: %s",
+		          rows[i].why, status_names[result->status],
+		          check_quote(buffer_view(&text)));
+		buffer_finish(&text);
+	}
+}
+
 /* --- limits --- */
 
 /* `count` times "1;" and `size` bytes and a byte of content; then the end. */
@@ -343,10 +409,10 @@ trailers_are_bounded_by_line_and_together(void)
 static void
 put_chunks(struct random *random, struct buffer *text, struct buffer *content)
 {
-	static const char *const extensions[] = { "", ";a", ";a=b", ";a=\"\\\" ;\r\n\"" };
+	static const char *const extensions[] = { "", ";a", ";a=b", ";a=\"\\\" ;=\"" };
 	while (random_up_to(random, 4) > 0 && content->size < 1000) {
 		size_t size = 1 + (size_t)random_up_to(random, 40);
-		size_t extension = (size_t)random_up_to(random, 2);
+		size_t extension = (size_t)random_up_to(random, COUNT(extensions) - 1);
 		buffer_format(text, "%zx%s\r\n", size, extensions[extension]);
 		for (size_t i = 0; i < size; i++) {
 			char byte = "0\r\n;aZ\0\xff"[random_up_to(random, 7)];
@@ -397,6 +463,7 @@ main(int argc, char **argv)
 		{ "a quoted pair may be a blank", a_quoted_pair_may_be_a_blank },
 		{ "what follows a chunked body is left", what_follows_a_chunked_body_is_left },
 		{ "bad chunks are refused", bad_chunks_are_refused },
+		{ "bad chunk extensions are refused", bad_extensions_are_refused },
 		{ "extensions are bounded over the whole body",
 		  extensions_are_bounded_over_the_whole_body },
 		{ "trailers are bounded by line and together",

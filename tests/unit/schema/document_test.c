@@ -143,7 +143,7 @@ what_is_no_map_is_refused(void)
 		{ TEXT("[ a, b ]"), "error: a map is expected" },
 		{ TEXT("- a\n- b\n"), "error: a map is expected" },
 		{ TEXT("--- {}\n--- {}\n"), "h.yaml:2:1: error: one document only" },
-		{ TEXT("a: \"\xff\"\n"), "error: not in UTF-8" },
+		{ TEXT("a: \"\xff\"\n"), "error: a byte that is no UTF-8" },
 		{ TEXT("a: 1\0b: 2\n"), "error: a NUL byte" },
 	};
 	refuses(rows, COUNT(rows));
