@@ -32,6 +32,7 @@
 #define BROKEN_LINGER_NS    (200 * NS_PER_MS) /* for the 503s that are under way */
 #define STOP_STEP_NS        (10 * NS_PER_MS)
 #define NET_LOOPS_MAX       8
+#define PROXIES_MOST        64
 
 static struct thread_role main_thread = { "main" };
 
@@ -225,9 +226,9 @@ listen_one(struct service *service, const struct listen_settings *settings, stru
 	char *certificate =
 		settings->https == NULL ? NULL : config_path(config, settings->certificate);
 	char *key = settings->https == NULL ? NULL : config_path(config, settings->key);
-	struct network networks[64];
+	struct network *networks = memory_need(PROXIES_MOST * sizeof(*networks));
 	const char *const *proxies = settings->trusted_proxies.items;
-	for (size_t i = 0; i < settings->trusted_proxies.count && i < COUNT(networks); i++) {
+	for (size_t i = 0; i < settings->trusted_proxies.count && i < PROXIES_MOST; i++) {
 		if (network_parse(span_of(proxies[i]), &networks[listen.proxy_count])) {
 			listen.proxy_count++;
 		}
@@ -240,6 +241,7 @@ listen_one(struct service *service, const struct listen_settings *settings, stru
 	bool good = net_listen(service->net, &listen, err);
 	free(certificate);
 	free(key);
+	free(networks);
 	return good;
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "receiver/base/clock.h"
+#include "receiver/store/disk.h"
 #include "receiver/store/sqlite/sqlite_priv.h"
 
 #define WAL_HEADER_BYTES   32
@@ -311,7 +312,7 @@ wal_salvage(const char *store_path, const struct wal_state *state, struct buffer
 	buffer_format(kept, "%s.damaged-%lld", path, (long long)(clock_wall_ns() / NS_PER_S));
 	buffer_byte(kept, '\0');
 	kept->size--;
-	bool good = copy_file(path, kept->data, err);
+	bool good = copy_file(path, kept->data, err) && disk_sync_directory(path, err);
 	if (good && truncate(path, (off_t)state->good_bytes) != 0) {
 		good = error_system(err, "cannot cut %s", path);
 	}
