@@ -89,6 +89,7 @@ struct call {
 	char headers_file[PATH_MOST_BYTES];
 	bool timed_out;
 	bool stopped;
+	int feed_errno; /* the program did not get all of the body; 0: it did, or did not want it */
 };
 
 /* --- environment --- */
@@ -324,7 +325,9 @@ feed(struct call *call)
 			if (errno == EAGAIN || errno == EINTR) {
 				return;
 			}
-			break; /* EPIPE: it has read enough; its exit code decides */
+			/* EPIPE: it has read enough; its exit code decides. */
+			call->feed_errno = errno == EPIPE ? 0 : errno;
+			break;
 		}
 		call->written += (size_t)wrote;
 		rest = span_after(rest, (size_t)wrote);
@@ -443,6 +446,11 @@ judge(struct call *call, int status)
 		outcome_fail(outcome, OUTCOME_RETRY, ABOUT_FAILURE, "timeout",
 		             "timeout: not done after %" PRId64 " ms",
 		             call->attempt->timeout_ns / NS_PER_MS);
+	} else if (call->feed_errno != 0) {
+		char reason[96];
+		outcome_fail(outcome, OUTCOME_RETRY, ABOUT_NOTHING, "body",
+		             "the program could not be given the body: %s",
+		             strerror_r(call->feed_errno, reason, sizeof(reason)));
 	} else if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		outcome->kind =
 			OUTCOME_DONE; /* even when it was asked to stop: it has done its work */

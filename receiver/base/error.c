@@ -70,7 +70,9 @@ fatal_say(const char *event, const char *format, ...)
 	(void)vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
 	for (char *at = message; *at != '\0'; at++) {
-		*at = *at == '"' ? '\'' : *at == '\\' || (unsigned char)*at < ' ' ? '/' : *at;
+		if (*at == '"' || *at == '\\' || (unsigned char)*at < ' ') {
+			*at = '/';
+		}
 	}
 	struct timespec now = { 0 };
 	struct tm parts = { 0 };

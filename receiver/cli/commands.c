@@ -100,8 +100,7 @@ has_option(const struct invocation *invocation, const char *name)
 }
 
 /* A message on stderr. What it repeats of others' words is shown, not obeyed: control characters become \xNN. */
-static void
-put(const char *format, va_list arguments)
+static void PRINTF(1, 0) put(const char *format, va_list arguments)
 {
 	char *text = NULL;
 	int size = vasprintf(&text, format, arguments);

@@ -43,7 +43,8 @@ find_due(struct store *store, int64_t handler, bool retry, size_t room, struct d
 	while ((code = statement_step(store, statement, err)) == SQLITE_ROW) {
 		items[(*count)++] = (struct due){ { sqlite3_column_int64(statement, 0), handler },
 			                          sqlite3_column_int64(statement, 1),
-			                          retry, 0 };
+			                          retry,
+			                          0 };
 	}
 	if (code == 0) {
 		return false;

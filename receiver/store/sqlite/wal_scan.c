@@ -202,7 +202,7 @@ wal_scan(const char *store_path, struct wal_state *state, struct error *err)
 		scan_without_header(&scan, state);
 	}
 	if (!good || scan.unreadable) {
-		good = error_system(err, "cannot read %s", path);
+		(void)error_system(err, "cannot read %s", path);
 		(void)close(scan.fd);
 		free(path);
 		return false;

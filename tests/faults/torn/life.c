@@ -257,7 +257,7 @@ submit_result(struct play *play, const struct try *ended)
 		result->reason = result->move == MOVE_DEAD ? "attempts" : NULL;
 	}
 	if (result->move == MOVE_AGAIN && play->due_count < DUE_MOST) {
-		play->due[play->due_count++] = (struct due){ ended->key, result->due_ns, true };
+		play->due[play->due_count++] = (struct due){ ended->key, result->due_ns, true, 0 };
 	}
 	store_submit(play->store, &result->intent);
 }
