@@ -99,7 +99,7 @@ $(BUILD)/tests/faults/torn/torn: $(TORN) $(TORN_ROOMS)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) $(TORN_CALLS:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
-.PHONY: help clean install unit simulate test check sanitize bench fuzz negative
+.PHONY: help clean install unit simulate test check sanitize bench fuzz negative faults soak
 
 help:
 	@echo 'make            builds $(BUILD)/hooklatch'
@@ -108,6 +108,8 @@ help:
 	@echo 'make test       everything that scripts/test runs'
 	@echo 'make check      format, lint, rooms, manual pages'
 	@echo 'make sanitize   builds with ASan+UBSan and TSan and runs the suite on both'
+	@echo 'make faults     brings every row of the fault matrix about at length, and prints the scorecard'
+	@echo 'make soak       HOURS=n SEED=s: faults of all kinds, mixed, beside load; the record goes to $(BUILD)/faults/soak.jsonl'
 	@echo 'make bench      measures against nginx on this machine'
 	@echo 'make fuzz       SECONDS=n for each target: fuzzes parsers from the kept corpus'
 	@echo 'make install    DESTDIR= PREFIX=/usr/local'
@@ -157,6 +159,13 @@ $(BUILD)/tests/faults/parser: $(BUILD)/tests/faults/parser.o $(addprefix $(BUILD
 
 fuzz:
 	tests/fuzz/run $(SECONDS)
+
+faults: all negative
+	node tests/faults/scorecard.mjs --markdown $(BUILD)/faults/scorecard.md
+
+soak: all
+	HOOKLATCH_SOAK_SECONDS=$$(awk 'BEGIN { print int(3600 * $(or $(HOURS),1)) }') HOOKLATCH_SEED=$(SEED) \
+		node --test --test-reporter=spec tests/faults/soak.test.mjs
 
 # Builds that break one promise on purpose: the suites must catch each of them.
 negative: $(BUILD)/negative/answer-before-commit/hooklatch $(BUILD)/negative/synchronous-normal/hooklatch
