@@ -10,7 +10,8 @@
 #include "receiver/base/bytes.h"
 #include "receiver/base/clock.h"
 
-#define TICKET_KEY_NS (12 * 3600 * NS_PER_S)
+#define HANDSHAKE_ROUNDS_MOST 16
+#define TICKET_KEY_NS         (12 * 3600 * NS_PER_S)
 
 struct file_mark {
 	struct timespec changed;
@@ -50,6 +51,53 @@ no_passphrase(char *text, int room, int writing, void *context) /* NOLINT: as Op
 	return -1;
 }
 
+/* One step of a handshake. False: it cannot go on. */
+static bool
+step(SSL *side, bool *done)
+{
+	int code = SSL_do_handshake(side);
+	*done = code == 1;
+	int why = SSL_get_error(side, code);
+	return code == 1 || why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE;
+}
+
+static bool
+shake_hands(SSL *server, SSL *client)
+{
+	bool done[2] = { false, false };
+	for (int round = 0; round < HANDSHAKE_ROUNDS_MOST && !(done[0] && done[1]); round++) {
+		if (!step(client, &done[0]) || !step(server, &done[1])) {
+			return false;
+		}
+	}
+	return done[0] && done[1];
+}
+
+/* A whole handshake with ourselves: what cannot be used shows now and not at the first event; and what OpenSSL fetches at
+ * the first one is there before there is no memory for it. */
+static bool
+rehearse(SSL_CTX *context)
+{
+	SSL_CTX *other = SSL_CTX_new(TLS_client_method());
+	SSL *server = SSL_new(context);
+	SSL *client = other == NULL ? NULL : SSL_new(other);
+	BIO *ends[2] = { NULL, NULL };
+	bool good =
+		server != NULL && client != NULL && BIO_new_bio_pair(&ends[0], 0, &ends[1], 0) == 1;
+	if (good) {
+		SSL_set_bio(server, ends[0], ends[0]);
+		SSL_set_bio(client, ends[1], ends[1]);
+		SSL_set_accept_state(server);
+		SSL_set_connect_state(client);
+		good = shake_hands(server, client);
+	}
+	SSL_free(client);
+	SSL_free(server);
+	SSL_CTX_free(other);
+	ERR_clear_error();
+	return good;
+}
+
 static bool
 load(const char *certificate, const char *key, SSL_CTX **ret, struct error *err)
 {
@@ -81,6 +129,9 @@ load(const char *certificate, const char *key, SSL_CTX **ret, struct error *err)
 		good = ssl_error(err, "the key is not that of the certificate");
 		(void)error_prefix(err, "%s", key);
 	}
+	good = good && (rehearse(context) ||
+	                error_set(err, ERROR_INVALID,
+	                          "%s: no handshake is possible with it and its key", certificate));
 	if (!good) {
 		SSL_CTX_free(context);
 		return false;
