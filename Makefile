@@ -43,7 +43,7 @@ else
 HARDENING += -D_FORTIFY_SOURCE=3 $(if $(IS_CLANG),,-ftrivial-auto-var-init=zero)
 endif
 
-CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD) -DHOOKLATCH_VERSION='"$(VERSION)"' $(NEGATIVE)
+CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD) -DHOOKLATCH_VERSION='"$(VERSION)"'
 CFLAGS   += -std=c17 $(OPTIMISE) $(HARDENING) $(WARNINGS) -pthread $(shell pkg-config --cflags $(LIBRARIES))
 LDFLAGS  += $(filter -fsanitize=% -O%,$(OPTIMISE)) $(LDHARDENING) -pthread
 LDLIBS   += $(shell pkg-config --libs $(LIBRARIES))
@@ -116,6 +116,7 @@ help:
 	@echo 'make faults     brings every row of the fault matrix about at length, and prints the scorecard'
 	@echo 'make soak       HOURS=n SEED=s: faults of all kinds, mixed, beside load; the record goes to $(BUILD)/faults/soak.jsonl'
 	@echo 'make bench      measures against nginx on this machine'
+	@echo 'make negative   builds the programs that must be caught: each breaks one promise'
 	@echo 'make fuzz       SECONDS=n for each target: fuzzes parsers from the kept corpus'
 	@echo 'make install    DESTDIR= PREFIX=/usr/local'
 
@@ -172,11 +173,37 @@ soak: all
 	HOOKLATCH_SOAK_SECONDS=$$(awk 'BEGIN { print int(3600 * $(or $(HOURS),1)) }') HOOKLATCH_SEED=$(SEED) \
 		node --test --test-reporter=spec tests/faults/soak.test.mjs
 
-# Builds that break one promise on purpose: the suites must catch each of them.
-negative: $(BUILD)/negative/answer-before-commit/hooklatch $(BUILD)/negative/synchronous-normal/hooklatch
+# Builds that break one promise on purpose: the suites must catch each of them. All of a control is $(BUILD)'s but for one object,
+# which is compiled with -DHOOKLATCH_NEGATIVE_NAME (in its source it is the one line that matters), or is another one, or an additional one.
+#   control NAME OBJECT
+define control
+negative: $(BUILD)/negative/$(1)/hooklatch
 
-$(BUILD)/negative/answer-before-commit/hooklatch: $(SOURCES) $(MIGRATIONS)
-	$(Q)$(MAKE) --no-print-directory BUILD=$(@D) NEGATIVE=-DHOOKLATCH_NEGATIVE_ANSWER_BEFORE_COMMIT $@
+$(BUILD)/negative/$(1)/hooklatch: $(BUILD)/negative/$(1)/$(2) $(filter-out $(BUILD)/$(2),$(OBJECTS))
+	@echo "  LINK  $$@"
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
 
-$(BUILD)/negative/synchronous-normal/hooklatch: $(SOURCES) $(MIGRATIONS)
-	$(Q)$(MAKE) --no-print-directory BUILD=$(@D) NEGATIVE=-DHOOKLATCH_NEGATIVE_SYNCHRONOUS_NORMAL $@
+$(BUILD)/negative/$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CPPFLAGS) -DHOOKLATCH_NEGATIVE_$$(shell echo $(1) | tr a-z- A-Z_) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
+endef
+
+$(eval $(call control,answer-before-commit,receiver/store/sqlite/writer.o))
+$(eval $(call control,synchronous-normal,receiver/store/sqlite/open.o))
+$(eval $(call control,sync-stubbed,tests/faults/sync_stubbed.o))
+$(eval $(call control,unique-index-dropped,migrations.o))
+$(eval $(call control,half-signature,receiver/verify/signature.o))
+$(eval $(call control,counted-after,receiver/store/sqlite/intents.o))
+$(eval $(call control,budget-ignored,receiver/dispatch/budget.o))
+$(eval $(call control,wal-scan-off,receiver/store/sqlite/wal_scan.o))
+$(eval $(call control,lenient-length,receiver/net/http1_head.o))
+
+DROPPED := $(BUILD)/negative/unique-index-dropped
+
+$(DROPPED)/migrations.c: $(MIGRATIONS) scripts/embed-migrations
+	@mkdir -p $(@D)
+	$(Q)cp $(MIGRATIONS) $(@D) && sed -i 's/UNIQUE (source, event_id)/CHECK (true)/' $(MIGRATIONS:migrations/%=$(@D)/%)
+	$(Q)scripts/embed-migrations $(MIGRATIONS:migrations/%=$(@D)/%) > $@.new && mv $@.new $@
+
+$(DROPPED)/migrations.o: $(DROPPED)/migrations.c
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<

@@ -532,6 +532,9 @@ static void
 compare(struct verification *v)
 {
 	size_t size = mac_size(v->scheme->algorithm);
+#ifdef HOOKLATCH_NEGATIVE_HALF_SIGNATURE
+	size /= 2; /* a build that must be caught */
+#endif
 	for (size_t i = 0; i < v->keys->secrets->count; i++) {
 		if (v->contexts[i] == NULL) {
 			continue;

@@ -239,7 +239,7 @@ export async function crashCampaign(t, { mode, rounds, program = binary, untilLo
       `doubled ${result.doubled}, tried again ${result.rerun}, seed ${seed}, ${((Date.now() - began) / 1000).toFixed(1)} s`,
   );
   const clean = result.lost === 0 && result.doubled === 0 && result.problems.length === 0;
-  if (clean || (untilLost && result.lost > 0)) fs.rmSync(place.folder, { recursive: true, force: true });
+  if (clean || (untilLost && result.lost + result.doubled > 0)) fs.rmSync(place.folder, { recursive: true, force: true });
   else t.diagnostic(`kept: ${place.folder}; lost ${[...ledger.lost].slice(0, 3)}; doubled ${[...ledger.doubled].slice(0, 3)}`);
   return result;
 }

@@ -7,6 +7,20 @@
 #include "receiver/log/log.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
+#ifdef HOOKLATCH_NEGATIVE_COUNTED_AFTER
+/* A build that must be caught: a try is counted with its result, and not before it begins. */
+static void
+count_try(struct store *store, struct delivery_key key, int by, struct error *err)
+{
+	char sql[160];
+	(void)snprintf(sql, sizeof(sql),
+	               "UPDATE delivery SET attempts = attempts + %d "
+	               "WHERE seq = %lld AND handler = %lld AND state = 1",
+	               by, (long long)key.seq, (long long)key.handler);
+	ALWAYS(sqlite_run(store->database, sql, err), "negative-count");
+}
+#endif
+
 void
 batch_due(struct store *store, struct delivery_key key, int64_t due_ns, bool retry)
 {
@@ -81,6 +95,9 @@ insert_delivery(struct store *store, int64_t seq, const struct wanted *wanted, s
 	ledger_add(store, seq, wanted->handler, LEDGER_RECEIVED, 1);
 	ledger_add(store, seq, wanted->handler, state, 1);
 	if (slot >= 0) {
+#ifdef HOOKLATCH_NEGATIVE_COUNTED_AFTER
+		count_try(store, key, -1, err);
+#endif
 		if (wanted->at_most_once) {
 			order_try_begins(store, key, span_of(wanted->order_key));
 		}
@@ -382,6 +399,9 @@ ON_THREAD(store_thread) apply_claim(struct store *store, struct claim *claim, st
 	}
 	statement_reset(statement);
 	if (claim->claimed) {
+#ifdef HOOKLATCH_NEGATIVE_COUNTED_AFTER
+		count_try(store, claim->key, -1, err);
+#endif
 		ledger_move(store, claim->key, DELIVERY_PENDING, to);
 		return !claim->at_most_once || order_try_of(store, claim->key, err);
 	}
@@ -616,6 +636,9 @@ apply_intent(struct store *store, struct intent *intent, struct error *err)
 		return apply_arrivals(store, CONTAINER(intent, struct arrival, intent), err);
 	case INTENT_CLAIM: return apply_claim(store, CONTAINER(intent, struct claim, intent), err);
 	case INTENT_RESULT:
+#ifdef HOOKLATCH_NEGATIVE_COUNTED_AFTER
+		count_try(store, CONTAINER(intent, struct result_intent, intent)->key, 1, err);
+#endif
 		return apply_result(store, CONTAINER(intent, struct result_intent, intent), err);
 	case INTENT_CHANGE:
 		return apply_change(store, CONTAINER(intent, struct change, intent), err);
