@@ -167,7 +167,7 @@ fuzz:
 	tests/fuzz/run $(SECONDS)
 
 faults: all negative
-	node tests/faults/scorecard.mjs --markdown $(BUILD)/faults/scorecard.md
+	node tests/faults/scorecard.mjs --markdown $(BUILD)/faults/scorecard.md $(if $(INTO),--into $(INTO))
 
 soak: all
 	HOOKLATCH_SOAK_SECONDS=$$(awk 'BEGIN { print int(3600 * $(or $(HOURS),1)) }') HOOKLATCH_SEED=$(SEED) \
