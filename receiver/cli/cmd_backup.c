@@ -24,19 +24,27 @@ run_backup(struct invocation *invocation)
 		complain("%s", err.text);
 	} else if (has_option(invocation, "json")) {
 		json_t *report =
-			json_pack("{s:s, s:I, s:I, s:I}", "file", target, "events",
+			json_pack("{s:s, s:I, s:I, s:I, s:I}", "file", target, "events",
 		                  (json_int_t)backup.events, "deliveries",
-		                  (json_int_t)backup.deliveries, "bytes", (json_int_t)backup.bytes);
+		                  (json_int_t)backup.deliveries, "bytes", (json_int_t)backup.bytes,
+		                  "rotten_bodies", (json_int_t)backup.rotten);
 		put_json(report, JSON_INDENT(2));
 		(void)putchar('\n');
 		json_decref(report);
 	} else {
 		say("%s: %" PRId64 " events, %" PRId64 " deliveries, %" PRId64
-		    " bytes; read back and sound",
-		    target, backup.events, backup.deliveries, backup.bytes);
+		    " bytes; read back%s",
+		    target, backup.events, backup.deliveries, backup.bytes,
+		    backup.rotten == 0 ? " and sound" : "");
 		say("to restore: stop the service, put it in the place of %s, and remove the -wal and -shm beside that",
 		    config->store_path);
 	}
+	if (good && backup.rotten > 0) {
+		complain(
+			"%" PRId64
+			" bodies are not what they were, in the store as in the copy, the first %s: ask the providers to redeliver them",
+			backup.rotten, backup.first_rotten);
+	}
 	config_release(config);
-	return good ? EXIT_OK : EXIT_FAILED;
+	return !good ? EXIT_FAILED : backup.rotten > 0 ? EXIT_FINDINGS : EXIT_OK;
 }

@@ -1,6 +1,8 @@
 /* doctor: looks at everything that a service needs, and tells for each thing that is wrong what to do. Changes nothing. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "receiver/base/clock.h"
 #include "receiver/cli/examination.h"
@@ -52,17 +54,46 @@ found_wrong(struct examination *examination, const char *check, const char *reme
 	va_end(arguments);
 }
 
+/* Whether all that is wrong is that this shell does not have what the service's environment has. */
+static bool
+only_unseen(const char *report)
+{
+	size_t errors = 0;
+	size_t unseen = 0;
+	for (const char *at = report; (at = strstr(at, ": error: ")) != NULL; at++) {
+		const char *end = strchr(at, '\n');
+		struct span line = { at, end == NULL ? strlen(at) : (size_t)(end - at) };
+		errors++;
+		unseen += memmem(line.data, line.size, "the environment has no ", 23) != NULL ||
+		                          memmem(line.data, line.size,
+		                                 "$CREDENTIALS_DIRECTORY is not set", 33) != NULL
+		                  ? 1
+		                  : 0;
+	}
+	return errors > 0 && errors == unseen;
+}
+
+/* A configuration that cannot be used is looked at as far as it can be read. */
 static struct config *
 examine_config(struct examination *examination, const char *file)
 {
 	struct buffer report;
+	struct buffer again;
 	buffer_init(&report, 1024 * 1024);
+	buffer_init(&again, 1024 * 1024);
 	struct config *config = config_load(file, CONFIG_TO_SERVE, &report);
 	buffer_byte(&report, '\0');
 	if (config == NULL) {
-		found_wrong(examination, "configuration",
-		            "mend what is named; `hooklatch config check` looks again", "%s",
-		            report.data);
+		config = config_load(file, CONFIG_TO_READ, &again);
+		if (config == NULL || !only_unseen(report.data)) {
+			found_wrong(examination, "configuration",
+			            "mend what is named; `hooklatch config check` looks again",
+			            "%s", report.data);
+		} else {
+			found_note(examination, "configuration",
+			           "%s: good but for secrets that only the service sees",
+			           config->file);
+		}
 	} else if (report.size > 1) {
 		found_note(examination, "configuration", "%s", report.data);
 	} else {
@@ -70,6 +101,7 @@ examine_config(struct examination *examination, const char *file)
 		           config->file, config->source_count, config->handler_count);
 	}
 	buffer_finish(&report);
+	buffer_finish(&again);
 	return config;
 }
 
@@ -115,7 +147,9 @@ run_doctor(struct invocation *invocation)
 	struct inspection_owner owner = { 0 };
 	struct config *config = examine_config(&examination, invocation->config_file);
 	if (config != NULL) {
+		struct stat status;
 		store_owner(config->store_path, &owner);
+		examination.owner = stat(config->store_path, &status) == 0 ? status.st_uid : 0;
 		examine_secrets(&examination, config);
 		examine_certificates(&examination, config);
 		examine_programs(&examination, config);

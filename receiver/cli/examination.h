@@ -2,13 +2,16 @@
 #ifndef HOOKLATCH_CLI_EXAMINATION_H
 #define HOOKLATCH_CLI_EXAMINATION_H
 
+#include <sys/types.h>
+
 #include "receiver/cli/command.h"
 
 struct examination {
 	json_t *rows; /* check, result (ok, note, finding), message, remedy */
 	size_t findings;
 	int64_t now_ns;
-	bool whole; /* every page and body of the store, too */
+	bool whole;  /* every page and body of the store, too */
+	uid_t owner; /* of the store; root when there is none */
 };
 
 void found_good(struct examination *examination, const char *check, const char *format, ...)
@@ -21,6 +24,8 @@ void found_wrong(struct examination *examination, const char *check, const char 
                  const char *format, ...) PRINTF(4, 5);
 
 /* examine_files.c: modes of what holds secrets, certificates, handlers' programs */
+/* A file that is for the service's user alone. False after telling that it is not. */
+bool examine_mode(struct examination *examination, const char *check, const char *path);
 void examine_secrets(struct examination *examination, const struct config *config);
 void examine_certificates(struct examination *examination, const struct config *config);
 void examine_programs(struct examination *examination, const struct config *config);

@@ -16,7 +16,44 @@
 /* --- modes --- */
 
 static bool
-examine_mode(struct examination *examination, const char *path)
+examine_owner(struct examination *examination, const char *check, const char *path,
+              const struct stat *file)
+{
+	if (file->st_uid == 0 || file->st_uid == geteuid() || file->st_uid == examination->owner) {
+		return true;
+	}
+	found_wrong(examination, check, "chown it to root, or to the user of the service",
+	            "%s belongs to uid %u, which is neither root nor the service's user", path,
+	            (unsigned)file->st_uid);
+	return false;
+}
+
+/* Who may write to a directory may put another file in the place of any in it. */
+static bool
+examine_directories(struct examination *examination, const char *check, const char *path)
+{
+	char *directory = memory_text(path);
+	char *slash;
+	bool good = true;
+	while (good && (slash = strrchr(directory, '/')) != NULL && slash != directory) {
+		struct stat status;
+		*slash = '\0';
+		bool open = stat(directory, &status) == 0 && (status.st_mode & S_IWOTH) != 0 &&
+		            (status.st_mode & S_ISVTX) == 0;
+		if (open) {
+			found_wrong(
+				examination, check, "chmod o-w the directory",
+				"everybody can replace %s: its directory %s can be written by all (mode %04o)",
+				path, directory, (unsigned)status.st_mode & 07777U);
+			good = false;
+		}
+	}
+	free(directory);
+	return good;
+}
+
+bool
+examine_mode(struct examination *examination, const char *check, const char *path)
 {
 	struct stat file;
 	char remedy[4200];
@@ -25,24 +62,40 @@ examine_mode(struct examination *examination, const char *path)
 	}
 	(void)snprintf(remedy, sizeof(remedy), "chmod u=rw,g=r,o= '%.4000s'", path);
 	if ((file.st_mode & (S_IROTH | S_IWOTH)) != 0) {
-		found_wrong(examination, "secrets", remedy, "%s: everybody can %s it (mode %04o)",
-		            path, (file.st_mode & S_IWOTH) != 0 ? "change" : "read",
+		found_wrong(examination, check, remedy, "%s: everybody can %s it (mode %04o)", path,
+		            (file.st_mode & S_IWOTH) != 0 ? "change" : "read",
 		            (unsigned)file.st_mode & 07777U);
 		return false;
 	}
 	if ((file.st_mode & S_IWGRP) != 0) {
-		found_wrong(examination, "secrets", remedy,
-		            "%s: its group can change it (mode %04o)", path,
-		            (unsigned)file.st_mode & 07777U);
+		found_wrong(examination, check, remedy, "%s: its group can change it (mode %04o)",
+		            path, (unsigned)file.st_mode & 07777U);
 		return false;
 	}
-	return true;
+	return examine_owner(examination, check, path, &file) &&
+	       examine_directories(examination, check, path);
 }
 
 struct count {
 	size_t files;
 	size_t bad;
 };
+
+/* What only the service's own environment has. */
+static void
+examine_unseen(struct examination *examination, const struct secret_settings *secret,
+               const char *whose)
+{
+	if (secret->env != NULL && !secret_is_variable(secret->env)) {
+		found_note(examination, "secrets",
+		           "%s: $%s is not in this environment; the service's may have it", whose,
+		           secret->env);
+	} else if (secret->credential != NULL && getenv("CREDENTIALS_DIRECTORY") == NULL) {
+		found_note(examination, "secrets",
+		           "%s: the credential %s is for the service alone to see", whose,
+		           secret->credential);
+	}
+}
 
 static void
 examine_secret_file(struct examination *examination, const struct config *config, const char *file,
@@ -53,7 +106,7 @@ examine_secret_file(struct examination *examination, const struct config *config
 	}
 	char *path = config_path(config, file);
 	count->files++;
-	count->bad += examine_mode(examination, path) ? 0 : 1;
+	count->bad += examine_mode(examination, "secrets", path) ? 0 : 1;
 	free(path);
 }
 
@@ -99,6 +152,7 @@ examine_secrets(struct examination *examination, const struct config *config)
 		const struct secret_settings *secrets = source->settings->secrets.items;
 		for (size_t j = 0; j < source->settings->secrets.count; j++) {
 			examine_secret_file(examination, config, secrets[j].file, &count);
+			examine_unseen(examination, &secrets[j], source->name);
 		}
 		examine_secret_file(examination, config, source->settings->verify_token.file,
 		                    &count);
@@ -261,6 +315,7 @@ examine_programs(struct examination *examination, const struct config *config)
 			found_wrong(examination, "handlers", "chmod o-w it",
 			            "%s: everybody can change %s", handler->name, path);
 		} else {
+			(void)examine_directories(examination, "handlers", path);
 			found_good(examination, "handlers", "%s: %s", handler->name, path);
 		}
 		free(path);

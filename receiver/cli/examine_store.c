@@ -180,6 +180,7 @@ examine_store(struct examination *examination, const struct config *config)
 		found_note(examination, "store", "%s is not there; the first start makes it", path);
 		return;
 	}
+	(void)examine_mode(examination, "store", path);
 	client_become_owner(path);
 	if (owner.pid == 0) {
 		if (!store_scan_wal(path, &commits, &err)) {

@@ -155,6 +155,34 @@ check_admin(struct config *config, struct admin_settings *admin, enum config_pur
 	}
 }
 
+/* SQLite follows symbolic links, and names what lies beside the database after it: so must we. Of a file that is not there yet
+ * it is its directory's. The caller frees it. */
+static char *
+real_path(const char *path)
+{
+	char *whole = realpath(path, NULL);
+	if (whole != NULL) {
+		return whole;
+	}
+	char *copy = memory_text(path);
+	char *slash = strrchr(copy, '/');
+	char *result = NULL;
+	if (slash != NULL) {
+		*slash = '\0';
+		char *directory = realpath(slash == copy ? "/" : copy, NULL);
+		if (directory != NULL) {
+			struct buffer joined;
+			buffer_init(&joined, 65536);
+			buffer_format(&joined, "%s%s%s", directory,
+			              strcmp(directory, "/") == 0 ? "" : "/", slash + 1);
+			result = buffer_steal(&joined);
+			free(directory);
+		}
+	}
+	free(copy);
+	return result == NULL ? memory_text(path) : result;
+}
+
 static void
 check_service(struct config *config, enum config_purpose purpose)
 {
@@ -188,7 +216,9 @@ check_service(struct config *config, enum config_purpose purpose)
 		problems_add(problems, value_place(config->root, "store"),
 		             "store: expected sqlite: and a path");
 	} else {
-		config->store_path = config_path(config, settings->store + 7);
+		char *path_as_written = config_path(config, settings->store + 7);
+		config->store_path = real_path(path_as_written);
+		free(path_as_written);
 		struct buffer scratch;
 		buffer_init(&scratch, 65536);
 		buffer_format(&scratch, "%s.tries", config->store_path);

@@ -518,6 +518,15 @@ look_at_watchdog(struct service *service)
 	leave_broken();
 }
 
+static void
+look_at_lock(struct service *service)
+{
+	struct error err;
+	if (!store_owned(service->store, &err)) {
+		on_broken(service, &err);
+	}
+}
+
 /* Waits for a signal, the store's end, or the time. */
 static void
 wait_for_something(struct service *service, int64_t ns)
@@ -626,6 +635,7 @@ run(struct service *service)
 		int64_t now = clock_boot_ns();
 		if (now >= certificates_ns) {
 			net_reload_certificates(service->net);
+			look_at_lock(service);
 			certificates_ns = now + CERTIFICATE_LOOK_NS;
 		}
 		if (now >= watchdog_ns) {

@@ -10,6 +10,8 @@ struct backup {
 	int64_t events;
 	int64_t deliveries;
 	int64_t bytes;
+	int64_t rotten; /* bodies that are not what they were: in the store too */
+	char first_rotten[600];
 };
 
 /* ERROR_REFUSED: there is something of that name, or less than twice the store's size is free there. */

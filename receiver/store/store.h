@@ -371,6 +371,8 @@ const char *store_handler_name(const struct store *store, int64_t handler); /* N
 int64_t store_handlers(const struct store *store);                          /* the highest number */
 void store_set_imbalance(struct store *store, int64_t off); /* what the audit found */
 int64_t store_imbalance(const struct store *store);
+/* Whether nobody else can have it. To be asked now and then, since a store that is idle does not look. Any thread. */
+bool store_owned(const struct store *store, struct error *err) MUST_CHECK;
 int64_t store_busy_ns(
 	const struct store *store); /* how long its thread has not come back to wait; any thread */
 int64_t store_commits(

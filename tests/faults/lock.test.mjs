@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { BINARY, assertAnswer, github, patience, prepare, recorder, serve, spread, until, within } from '../system/hook.mjs';
+import { BINARY, assertAnswer, github, patience, prepare, recorder, serve, spread, until, waitFor, within } from '../system/hook.mjs';
 import { Foreign } from './foreign.mjs';
 import { score, share } from './matrix.mjs';
 import { readWal } from './wal.mjs';
@@ -249,5 +249,39 @@ describe('others at the store', { timeout: 300_000, concurrency: 5 }, () => {
     holder.kill('SIGKILL');
     await started;
     score(t, 16, { cases: 2 });
+  });
+
+  it('row 16: a service whose lock file was taken away ends, and no other one begins beside it', async (t) => {
+    const hook = await serve(t, { sources: { github }, handlers: { slow: recorder({ on: ['github/*'], then: waitFor('go on') }) } });
+    await hook.send('github', { id: 'a' });
+    await until('the handler to run', async () => (await hook.config.handlers.slow.runs('a')) === 1);
+    fs.rmSync(`${hook.database}.lock`);
+    const second = await hook.cli('serve');
+    assert.equal(second.code, 1, second.text);
+    assert.match(second.text, new RegExp(`another hooklatch serve, pid ${hook.pid}, that does not hold its lock file`));
+    assert.deepEqual(await hook.dies(), { code: 1, signal: null });
+    fs.writeFileSync(hook.path('go on'), '');
+    await hook.start();
+    await hook.settled('github/a', { state: 'done' });
+    score(t, 16, { cases: 1 });
+  });
+
+  it('row 16: one store by another name is the same store, or none', async (t) => {
+    const hook = await serve(t, { sources: { github }, handlers: { note: recorder({ on: ['github/*'] }) } });
+    fs.symlinkSync(hook.database, hook.path('link.db'));
+    await hook.configure({ store: 'sqlite:link.db', admin: [{ unix: 'other.sock' }] });
+    assert.match((await hook.cli('serve')).text, new RegExp(`pid ${hook.pid}`));
+    await hook.stop();
+    await hook.start(); // by the link
+    assert.equal((await hook.send('github', { id: 'a' })).result, 'accepted');
+    await hook.settled('github/a', { state: 'done' });
+    await hook.stop();
+    fs.linkSync(hook.database, hook.path('hard.db'));
+    await hook.configure({ store: 'sqlite:hard.db' });
+    assert.match((await hook.startFails()).words, /has 2 names/);
+    fs.rmSync(hook.path('hard.db'));
+    await hook.configure({ store: 'sqlite:hooklatch.db', admin: [{ unix: 'hooklatch.sock' }] });
+    await hook.start();
+    score(t, 16, { cases: 3 });
   });
 });

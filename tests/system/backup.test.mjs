@@ -1,8 +1,9 @@
 // A copy of the store that is made under load, and the drill that brings it back.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { copyFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile, execFileSync } from 'node:child_process';
+import { copyFile, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { score } from '../faults/matrix.mjs';
 import { assertAnswer, github, recorder, serve, spread } from './hook.mjs';
 
@@ -60,5 +61,21 @@ describe('backup', { timeout: 120_000, concurrency: 3 }, () => {
     assert.equal((await hook.cli('backup', hook.path('none/copy.db'))).code, 1);
     assert.equal((await hook.cli('backup')).code, 2);
     assert.deepEqual((await readdir(hook.dir)).filter((name) => name.includes('incomplete')), []);
+  });
+
+  it('bodies that are not what they were are told, and copied as they are', async (t) => {
+    const hook = await serve(t, { sources: { github }, handlers: { note: { on: ['github/*'], log: {} } } });
+    const body = Buffer.from(`{"text":"${'findable '.repeat(100)}"}`);
+    for (const id of ['a', 'b']) await hook.send('github', { id, body });
+    for (const id of ['a', 'b']) await hook.settled(`github/${id}`, { state: 'done' });
+    await hook.stop();
+    await promisify(execFile)('sqlite3', [hook.database, 'PRAGMA wal_checkpoint(TRUNCATE)']);
+    const file = await readFile(hook.database);
+    file[file.indexOf('findable findable')] ^= 1;
+    await writeFile(hook.database, file);
+    const { code, text } = await hook.cli('backup', hook.path('copy.db'));
+    assert.equal(code, 6, text);
+    assert.match(text, /1 bodies are not what they were, in the store as in the copy, the first github\/[ab]/);
+    assert.doesNotMatch(text, /sound/);
   });
 });

@@ -70,10 +70,20 @@ describe('doctor', { timeout: 180_000, concurrency: 4 }, () => {
     assert.match(plain, /^ok\tconfiguration\t/m);
   });
 
-  it('a configuration that cannot be used, as its own check tells it', async (t) => {
-    const hook = await prepare(t, { sources: { github: { path: '/github', provider: 'github', secrets: [{ env: 'NOT_THERE' }] } } });
-    const found = await finds(hook, 'configuration', /the environment has no NOT_THERE/);
-    assert.match(found.remedy, /config check/);
+  it('a configuration that cannot be used, as its own check tells it, and all the rest as far as it can be read', async (t) => {
+    const hook = await prepare(t, { sources, handlers: { broken: { on: ['github/*'], exec: ['no-such-program'] } } });
+    await hook.configure({ limits: { body: 'much' } });
+    assert.match((await finds(hook, 'configuration', /body/)).remedy, /config check/);
+    await hook.configure({ limits: undefined, sources: { github: { path: '/github', provider: 'github', secrets: [{ file: 'secrets/gone' }] } } });
+    await finds(hook, 'configuration', /secrets\/gone/);
+    await finds(hook, 'handlers', /no-such-program is not there/);
+  });
+
+  it('what only the service has in its environment is no finding', async (t) => {
+    const hook = await prepare(t, { handlers, sources: { github: { path: '/github', provider: 'github', secrets: [{ env: 'NOT_HERE' }, { credential: 'secrets_github' }] } } });
+    const { rows } = await doctor(hook, 0);
+    assert.equal(rows.filter((row) => row.check === 'secrets' && row.result === 'note').length, 2);
+    assert.ok(rows.some((row) => row.check === 'disk'), 'the rest is looked at');
   });
 
   it('secrets that others can read or change', async (t) => {
@@ -91,6 +101,12 @@ describe('doctor', { timeout: 180_000, concurrency: 4 }, () => {
     await chmod(hook.path('tls/key.pem'), 0o604);
     await finds(hook, 'secrets', /key\.pem: everybody can read it/);
     await chmod(hook.path('tls/key.pem'), 0o600);
+    await chmod(hook.path('secrets'), 0o777);
+    assert.match((await finds(hook, 'secrets', /everybody can replace .*secrets/)).remedy, /o-w the directory/);
+    await chmod(hook.path('secrets'), 0o755);
+    await chown(secret, 1234, 0);
+    await finds(hook, 'secrets', /belongs to uid 1234/);
+    await chown(secret, 0, 0);
     await doctor(hook, 0);
   });
 
@@ -157,6 +173,9 @@ describe('doctor', { timeout: 180_000, concurrency: 4 }, () => {
     await finds(hook, 'store', /damaged/);
     await writeFile(hook.database, clean);
     await doctor(hook, 0);
+    await chmod(hook.database, 0o666);
+    await finds(hook, 'store', /everybody can change it/);
+    await chmod(hook.database, 0o640);
 
     await hook.start();
     for (let i = 0; i < 10; i++) await hook.send('github', { id: `more ${i}` });

@@ -90,6 +90,10 @@ check_copy(const char *draft, struct backup *ret, struct error *err)
 		sqlite_number(database,
 	                      "SELECT coalesce(sum(count), 0) FROM ledger WHERE state = 5", &told,
 	                      err);
+	struct inspection bodies = { 0 };
+	good = good && sound == 1 ? bodies_check(database, &bodies, err) : good;
+	ret->rotten = bodies.rotten;
+	memcpy(ret->first_rotten, bodies.first_rotten, sizeof(ret->first_rotten));
 	(void)sqlite3_close(database);
 	if (good && sound != 1) {
 		good = error_set(

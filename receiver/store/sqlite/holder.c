@@ -7,7 +7,9 @@
 
 #include "receiver/store/sqlite/sqlite_priv.h"
 
-#define WAL_WRITE_BYTE 120 /* of -shm: https://sqlite.org/walformat.html section 2.3 */
+/* Of -shm: https://sqlite.org/walformat.html section 2.3; the last is held by everybody who has it open. */
+#define WAL_WRITE_BYTE 120
+#define WAL_OPEN_BYTE  128
 
 enum word {
 	WORD_KIND = 1,
@@ -19,21 +21,46 @@ enum word {
 	WORDS
 };
 
+/* What is looked for. */
+struct wanted_lock {
+	const char *kind; /* FLOCK, POSIX */
+	bool writing;     /* or any */
+	unsigned long long byte;
+	bool service; /* of ours; or any process */
+};
+
+/* Whether its command line is "… serve …". */
 static bool
-fits(char *const words[WORDS], const struct stat *file, const char *kind, unsigned long long byte)
+serves(long pid)
+{
+	char path[64];
+	char words[4096];
+	(void)snprintf(path, sizeof(path), "/proc/%ld/cmdline", pid);
+	FILE *file = fopen(path, "re");
+	size_t size = file == NULL ? 0 : fread(words, 1, sizeof(words), file);
+	if (file != NULL) {
+		(void)fclose(file);
+	}
+	return memmem(words, size, "\0serve", sizeof("\0serve")) != NULL;
+}
+
+static bool
+fits(char *const words[WORDS], const struct stat *file, const struct wanted_lock *wanted)
 {
 	const char *inode = strrchr(words[WORD_FILE], ':');
 	bool to_end = strcmp(words[WORD_TO], "EOF") == 0;
-	return inode != NULL && strcmp(words[WORD_KIND], kind) == 0 &&
-	       strcmp(words[WORD_MODE], "WRITE") == 0 &&
+	long pid = strtol(words[WORD_PID], NULL, 10);
+	return inode != NULL && strcmp(words[WORD_KIND], wanted->kind) == 0 &&
+	       (!wanted->writing || strcmp(words[WORD_MODE], "WRITE") == 0) &&
 	       strtoull(inode + 1, NULL, 10) == (unsigned long long)file->st_ino &&
-	       strtoull(words[WORD_FROM], NULL, 10) <= byte &&
-	       (to_end || strtoull(words[WORD_TO], NULL, 10) >= byte);
+	       strtoull(words[WORD_FROM], NULL, 10) <= wanted->byte &&
+	       (to_end || strtoull(words[WORD_TO], NULL, 10) >= wanted->byte) &&
+	       pid != (long)getpid() && (!wanted->service || serves(pid));
 }
 
 /* The pid of another process; 0: none is known. */
 static long
-find(const char *path, const char *kind, unsigned long long byte)
+find(const char *path, const struct wanted_lock *wanted)
 {
 	struct stat file;
 	char line[256];
@@ -47,9 +74,8 @@ find(const char *path, const char *kind, unsigned long long byte)
 		     word = strtok_r(NULL, " \n", &rest)) {
 			words[count++] = word;
 		}
-		if (count == WORDS && fits(words, &file, kind, byte)) {
+		if (count == WORDS && fits(words, &file, wanted)) {
 			holder = strtol(words[WORD_PID], NULL, 10);
-			holder = holder == (long)getpid() ? 0 : holder;
 		}
 	}
 	if (locks != NULL) {
@@ -59,13 +85,13 @@ find(const char *path, const char *kind, unsigned long long byte)
 }
 
 static long
-find_beside(const char *store_path, const char *ending, const char *kind, unsigned long long byte)
+find_beside(const char *store_path, const char *ending, const struct wanted_lock *wanted)
 {
 	struct buffer text;
 	buffer_init(&text, 65536);
 	buffer_format(&text, "%s%s", store_path, ending);
 	char *path = buffer_steal(&text);
-	long holder = find(path, kind, byte);
+	long holder = find(path, wanted);
 	free(path);
 	return holder;
 }
@@ -73,11 +99,20 @@ find_beside(const char *store_path, const char *ending, const char *kind, unsign
 long
 holder_of_store(const char *store_path)
 {
-	return find_beside(store_path, ".lock", "FLOCK", 0);
+	const struct wanted_lock wanted = { "FLOCK", true, 0, false };
+	return find_beside(store_path, ".lock", &wanted);
 }
 
 long
 holder_of_writing(const char *store_path)
 {
-	return find_beside(store_path, "-shm", "POSIX", WAL_WRITE_BYTE);
+	const struct wanted_lock wanted = { "POSIX", true, WAL_WRITE_BYTE, false };
+	return find_beside(store_path, "-shm", &wanted);
+}
+
+long
+holder_of_file(const char *store_path)
+{
+	const struct wanted_lock wanted = { "POSIX", false, WAL_OPEN_BYTE, true };
+	return find_beside(store_path, "-shm", &wanted);
 }

@@ -132,8 +132,8 @@ check_pages(sqlite3 *database, struct inspection *ret, struct error *err)
 	return good;
 }
 
-static bool
-check_bodies(sqlite3 *database, struct inspection *ret, struct error *err)
+bool
+bodies_check(sqlite3 *database, struct inspection *ret, struct error *err)
 {
 	sqlite3_stmt *statement = NULL;
 	if (sqlite3_prepare_v2(
@@ -205,7 +205,7 @@ inspect(sqlite3 *database, bool whole, struct inspection *ret, struct error *err
 	         sqlite_number(database,
 	                       "SELECT coalesce(sum(count), 0) FROM ledger WHERE state = 5",
 	                       &ret->told, err) &&
-	         read_newest(database, ret, err) && (!whole || check_bodies(database, ret, err))));
+	         read_newest(database, ret, err) && (!whole || bodies_check(database, ret, err))));
 }
 
 bool

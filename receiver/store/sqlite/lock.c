@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -56,14 +57,44 @@ write_file(const struct lock *lock)
 	}
 }
 
+/* The kernel knows the pid; the text may still be of who was there before. */
 static bool
-locked_error(struct error *err, const char *owner)
+locked_error(struct error *err, const char *store_path, const char *owner)
 {
-	const char *pid = strchr(owner, ' ');
+	const char *text = strchr(owner, ' ');
+	long pid = holder_of_store(store_path);
 	bool service = strncmp(owner, "serve", 5) == 0;
-	return error_set(err, ERROR_LOCKED, "the store is in use by %s, pid %s",
+	return error_set(err, ERROR_LOCKED, "the store is in use by %s, pid %ld",
 	                 service ? "another hooklatch serve" : "a command",
-	                 pid == NULL ? "unknown" : pid + 1);
+	                 pid != 0       ? pid
+	                 : text == NULL ? 0
+	                                : strtol(text, NULL, 10));
+}
+
+bool
+lock_held(const struct lock *lock, struct error *err)
+{
+	struct stat ours;
+	struct stat there;
+	bool same = fstat(lock->fd, &ours) == 0 && stat(lock->path, &there) == 0 &&
+	            ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+	return same ||
+	       error_set(
+		       err, ERROR_STORE_BAD,
+		       "%s was removed or replaced while it was in use: another service may have the store",
+		       lock->path);
+}
+
+/* A service that lost its lock file has the store all the same. */
+static bool
+alone(const char *store_path, struct error *err)
+{
+	long other = holder_of_file(store_path);
+	return other == 0 ||
+	       error_set(
+		       err, ERROR_LOCKED,
+		       "the store is in use by another hooklatch serve, pid %ld, that does not hold its lock file",
+		       other);
 }
 
 bool
@@ -88,7 +119,7 @@ lock_take(struct lock *lock, const char *store_path, bool serving, struct error 
 		bool other_service = strncmp(owner, "serve", 5) == 0;
 		if ((errno != EWOULDBLOCK && errno != EINTR) || (serving && other_service) ||
 		    clock_boot_ns() > until_ns) {
-			(void)locked_error(err, owner);
+			(void)locked_error(err, store_path, owner);
 			lock_release(lock);
 			return false;
 		}
@@ -98,6 +129,10 @@ lock_take(struct lock *lock, const char *store_path, bool serving, struct error 
 	read_mark(lock);
 	lock->serving = serving;
 	write_file(lock);
+	if (serving && !alone(store_path, err)) {
+		lock_release(lock);
+		return false;
+	}
 	return true;
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "receiver/base/clock.h"
@@ -103,7 +104,13 @@ check_rights(const char *path, struct error *err)
 		buffer_init(&text, 65536);
 		buffer_format(&text, "%s%s", path, endings[i]);
 		char *name = buffer_steal(&text);
-		if (access(name, R_OK | W_OK) != 0 && errno != ENOENT) {
+		struct stat status;
+		if (i == 0 && stat(name, &status) == 0 && status.st_nlink > 1) {
+			good = error_set(
+				err, ERROR_REFUSED,
+				"%s has %ld names (hard links): each would have a log and a lock of its own",
+				name, (long)status.st_nlink);
+		} else if (access(name, R_OK | W_OK) != 0 && errno != ENOENT) {
 			good = error_system(err, "%s: this user must be able to read and write it",
 			                    name);
 		}

@@ -31,11 +31,15 @@ bool lock_take(struct lock *lock, const char *store_path, bool serving, struct e
 	MUST_CHECK;
 /* Notes what is stored by now. A mark that cannot be written is none. */
 void lock_mark(struct lock *lock, int64_t seq, int64_t wall_ns);
+/* Whether the file is still the one that was locked: another process may own one of the same name by now. Any thread. */
+bool lock_held(const struct lock *lock, struct error *err) MUST_CHECK;
 void lock_release(struct lock *lock);
 
 /* holder.c: the pid of the process that owns the store, and of the one that holds its write lock; 0: none but us. */
 long holder_of_store(const char *store_path);
 long holder_of_writing(const char *store_path);
+/* The pid of another service that has the store open; 0: none is known. */
+long holder_of_file(const char *store_path);
 
 /* wal_scan.c: before SQLite opens the file. */
 struct wal_state {
@@ -55,6 +59,10 @@ bool wal_rewrite(const char *store_path, const struct wal_state *state, struct e
 /* Copies a damaged WAL aside and cuts it behind its last valid commit. */
 bool wal_salvage(const char *store_path, const struct wal_state *state, struct buffer *kept,
                  struct error *err) MUST_CHECK;
+
+/* inspection.c: compares each body with its checksum; counts into bodies and rotten. */
+struct inspection;
+bool bodies_check(sqlite3 *database, struct inspection *ret, struct error *err) MUST_CHECK;
 
 /* migrate.c */
 /* ERROR_REFUSED when a newer program made it. Changes nothing. */

@@ -114,6 +114,9 @@ files_are_ours(struct store *store, struct error *err)
 		                 "%s was removed, renamed or replaced while it was in use",
 		                 store->path);
 	}
+	if (store->serving && !lock_held(&store->lock, err)) {
+		return false;
+	}
 	struct stat status;
 	if (store->started && !store->foreign &&
 	    (stat(store->path, &status) != 0 || status.st_size != store->file_size ||
@@ -1061,6 +1064,12 @@ void
 store_set_imbalance(struct store *store, int64_t off)
 {
 	atomic_store(&store->imbalance, off);
+}
+
+bool
+store_owned(const struct store *store, struct error *err)
+{
+	return !store->serving || lock_held(&store->lock, err);
 }
 
 int64_t
