@@ -1,6 +1,6 @@
 # hooklatch: `make help` lists what can be made. Everything that is made goes to build/.
 #   make V=1          shows the commands          make CC=clang-14   builds with clang
-#   make BUILD=…      another build directory     make VARIANT=asan|tsan|memcheck   for sanitizers, for valgrind
+#   make BUILD=…      another build directory     make VARIANT=asan|tsan|memcheck|coverage   for sanitizers, valgrind, gcov
 
 CC      ?= gcc
 BUILD   ?= build
@@ -39,13 +39,17 @@ else ifeq ($(VARIANT),memcheck)
 OPTIMISE := -O1 -g
 HARDENING := -fPIE
 CPPFLAGS += -DHOOKLATCH_UNCONFINED
+else ifeq ($(VARIANT),coverage)
+OPTIMISE := -O0 -g --coverage -fprofile-update=atomic
+HARDENING := -fPIE
+WARNINGS += -Wno-frame-larger-than
 else
 HARDENING += -D_FORTIFY_SOURCE=3 $(if $(IS_CLANG),,-ftrivial-auto-var-init=zero)
 endif
 
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD) -DHOOKLATCH_VERSION='"$(VERSION)"'
 CFLAGS   += -std=c17 $(OPTIMISE) $(HARDENING) $(WARNINGS) -pthread $(shell pkg-config --cflags $(LIBRARIES))
-LDFLAGS  += $(filter -fsanitize=% -O%,$(OPTIMISE)) $(LDHARDENING) -pthread
+LDFLAGS  += $(filter -fsanitize=% -O% --coverage,$(OPTIMISE)) $(LDHARDENING) -pthread
 LDLIBS   += $(shell pkg-config --libs $(LIBRARIES))
 
 SOURCES    := $(shell find receiver handlers -name '*.c' | LC_ALL=C sort)
@@ -60,6 +64,11 @@ all: $(BUILD)/hooklatch $(BUILD)/man/hooklatch.yaml.5
 $(BUILD)/hooklatch: $(OBJECTS)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+ifeq ($(VARIANT),coverage)
+$(BUILD)/hooklatch: $(BUILD)/tests/coverage/leave.o
+$(BUILD)/hooklatch: LDFLAGS += -Wl,--wrap=_exit
+endif
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -104,7 +113,7 @@ $(BUILD)/tests/faults/torn/torn: $(TORN) $(TORN_ROOMS)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) $(TORN_CALLS:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
-.PHONY: help clean install unit simulate test check sanitize bench fuzz negative faults soak
+.PHONY: help clean install unit simulate test check sanitize coverage bench fuzz negative faults soak
 
 help:
 	@echo 'make            builds $(BUILD)/hooklatch'
@@ -115,6 +124,7 @@ help:
 	@echo 'make sanitize   builds with ASan+UBSan and TSan and runs the suite on both'
 	@echo 'make faults     brings every row of the fault matrix about at length, and prints the scorecard'
 	@echo 'make soak       HOURS=n SEED=s: faults of all kinds, mixed, beside load; the record goes to $(BUILD)/faults/soak.jsonl'
+	@echo 'make coverage   prints what the tests reach of net, verify, store and dispatch (gcov -b)'
 	@echo 'make bench      measures against nginx on this machine'
 	@echo 'make negative   builds the programs that must be caught: each breaks one promise'
 	@echo 'make fuzz       SECONDS=n for each target: fuzzes parsers from the kept corpus'
@@ -142,6 +152,9 @@ check:
 
 sanitize:
 	scripts/sanitize
+
+coverage:
+	scripts/coverage
 
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
 

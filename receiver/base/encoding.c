@@ -220,6 +220,24 @@ utf8_valid(struct span text)
 	return utf8_valid_prefix(text) == text.size;
 }
 
+size_t
+utf8_unseen(struct span text, size_t at, unsigned *code)
+{
+	size_t size = utf8_sequence(text, at);
+	const unsigned char *byte = (const unsigned char *)text.data + at;
+	if (size != 2 && size != 3) {
+		return 0;
+	}
+	unsigned found =
+		size == 2 ? (byte[0] & 0x1fU) << 6U | (byte[1] & 0x3fU)
+			  : (byte[0] & 0x0fU) << 12U | (byte[1] & 0x3fU) << 6U | (byte[2] & 0x3fU);
+	bool unseen = found < 0xa0 || found == 0x61c || (found >= 0x200b && found <= 0x200f) ||
+	              (found >= 0x2028 && found <= 0x202e) ||
+	              (found >= 0x2060 && found <= 0x2069) || found == 0xfeff;
+	*code = found;
+	return unseen ? size : 0;
+}
+
 static void
 quote_byte(struct buffer *out, unsigned char byte)
 {
@@ -266,9 +284,9 @@ json_quote(struct buffer *out, struct span text)
 	bool utf8 = utf8_valid(text);
 	for (size_t at = 0; at < text.size;) {
 		size_t size = utf8 ? utf8_sequence(text, at) : 1;
-		if (size == 2 && text.data[at] == '\xc2' &&
-		    (unsigned char)text.data[at + 1] < 0xa0) {
-			quote_byte(out, (unsigned char)text.data[at + 1]); /* C1 */
+		unsigned code;
+		if (utf8 && utf8_unseen(text, at, &code) > 0) {
+			buffer_format(out, "\\u%04x", code);
 		} else if (size > 1) {
 			buffer_append(out, text.data + at, size);
 		} else {

@@ -20,7 +20,10 @@ bool percent_decode(struct buffer *out, struct span text) MUST_CHECK;
 
 bool utf8_valid(struct span text);
 size_t utf8_valid_prefix(struct span text); /* bytes before the first that is none */
-/* The same, and without control characters: C0, DEL, C1. */
+/* Characters of several bytes that a reader does not see, or that turn around what he sees: C1 controls, directions, zero width,
+ * separators of lines. Returns the size of the one at `at`, with its code point; 0: it is another one. */
+size_t utf8_unseen(struct span text, size_t at, unsigned *code);
+/* The same as utf8_valid(), and without control characters: C0, DEL, C1. */
 bool utf8_plain(struct span text);
 /* A JSON string with its quotes. Bytes that are not UTF-8 are read as ISO 8859-1, so that it is always valid. */
 void json_quote(struct buffer *out, struct span text);

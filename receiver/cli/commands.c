@@ -5,6 +5,7 @@
 
 #include "receiver/base/clock.h"
 #include "receiver/cli/command.h"
+#include "receiver/cli/table.h"
 
 #define LIST " json jsonl "
 
@@ -99,22 +100,22 @@ has_option(const struct invocation *invocation, const char *name)
 	return option(invocation, name) != NULL;
 }
 
-/* A message on stderr. What it repeats of others' words is shown, not obeyed: control characters become \xNN. */
+/* A message on stderr. What it repeats of others' words is shown, not obeyed; it may have several lines. */
 static void PRINTF(1, 0) put(const char *format, va_list arguments)
 {
 	char *text = NULL;
 	int size = vasprintf(&text, format, arguments);
-	for (int i = 0; i < size; i++) {
-		unsigned char byte = (unsigned char)text[i];
-		unsigned char next = (unsigned char)text[i + 1];
-		if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f) {
-			(void)fprintf(stderr, "\\x%02x", (unsigned)byte);
-		} else if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {
-			(void)fprintf(stderr, "\\x%02x", (unsigned)next);
-			i++;
-		} else {
-			(void)fputc(byte, stderr);
+	struct span rest = { text, size < 0 ? 0 : (size_t)size };
+	while (rest.size > 0) {
+		size_t plain = strcspn(rest.data, "\n\t");
+		char *line = harmless_text((struct span){ rest.data, plain });
+		(void)fputs(line, stderr);
+		free(line);
+		if (plain < rest.size) {
+			(void)fputc(rest.data[plain], stderr);
+			plain++;
 		}
+		rest = span_after(rest, plain);
 	}
 	free(text);
 }

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,9 +57,12 @@ examine_sync(struct examination *examination, const char *path)
 	struct disk_times times;
 	struct error err;
 	if (!disk_measure(path, SYNC_ROUNDS, &times, &err)) {
-		found_wrong(examination, "disk",
-		            "run doctor as the user of the service, or give that one the directory",
-		            "%s", err.text);
+		bool full = err.sys_errno == ENOSPC || err.sys_errno == EDQUOT;
+		found_wrong(
+			examination, "disk",
+			full ? "make room"
+			     : "run doctor as the user of the service, or give that one the directory",
+			"%s", err.text);
 		return;
 	}
 	char text[96];
@@ -149,6 +153,15 @@ examine_content(struct examination *examination, const char *path)
 			"these are not delivered; ask the providers to redeliver them, and look after the disk",
 			"%lld of %lld bodies are not what they were, the first %s",
 			(long long)store.rotten, (long long)store.bodies, store.first_rotten);
+	}
+	if (store.stored_seq < store.marked_seq) {
+		char when[CLOCK_TEXT_BYTES];
+		clock_text(store.marked_ns, when);
+		found_wrong(
+			examination, "store",
+			"ask the providers to redeliver what they sent before that time",
+			"%lld events are missing that were acknowledged up to %s: it is an older copy, or its log is damaged",
+			(long long)(store.marked_seq - store.stored_seq), when);
 	}
 	if (store.told != store.deliveries) {
 		found_wrong(examination, "store", "report it: this is a bug of hooklatch",

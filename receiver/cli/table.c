@@ -12,15 +12,18 @@ void
 put_json(const json_t *document, size_t flags)
 {
 	char *text = json_dumps(document, flags);
-	for (const char *at = text; at != NULL && *at != '\0'; at++) {
-		unsigned char next = (unsigned char)at[1];
-		if ((unsigned char)*at == 0xc2 && next < 0xa0) {
-			(void)printf("\\u%04x", (unsigned)next);
-			at++;
-		} else if (*at == 0x7f) {
+	struct span whole = span_of(text);
+	for (size_t at = 0; at < whole.size;) {
+		unsigned code;
+		size_t size = utf8_unseen(whole, at, &code);
+		if (size > 0) {
+			(void)printf("\\u%04x", code);
+			at += size;
+		} else if (whole.data[at] == 0x7f) {
 			(void)fputs("\\u007f", stdout);
+			at++;
 		} else {
-			(void)putchar(*at);
+			(void)putchar(whole.data[at++]);
 		}
 	}
 	free(text);
@@ -33,21 +36,21 @@ print_json(const json_t *document)
 	(void)putchar('\n');
 }
 
-/* Control characters, C1 and the escape among them, become \xNN. */
-static char *
-harmless(const char *text, size_t size)
+char *
+harmless_text(struct span text)
 {
 	struct buffer out;
-	buffer_init(&out, size * 4 + 1);
-	for (size_t i = 0; i < size; i++) {
-		unsigned char byte = (unsigned char)text[i];
-		unsigned char next = i + 1 < size ? (unsigned char)text[i + 1] : 0;
-		if (byte < 0x20 || byte == 0x7f || (byte == 0xc2 && next >= 0x80 && next < 0xa0)) {
-			buffer_format(&out, "\\x%02x", (unsigned)(byte == 0xc2 ? next : byte));
-			i += byte == 0xc2 ? 1 : 0;
+	buffer_init(&out, text.size * 8 + 1);
+	for (size_t at = 0; at < text.size;) {
+		unsigned char byte = (unsigned char)text.data[at];
+		unsigned code = byte;
+		size_t size = byte < 0x80 ? 1 : utf8_unseen(text, at, &code);
+		if (size > 1 || byte < 0x20 || byte == 0x7f) {
+			buffer_format(&out, code < 0x100 ? "\\x%02x" : "\\u{%x}", code);
 		} else {
 			buffer_byte(&out, (char)byte);
 		}
+		at += size == 0 ? 1 : size;
 	}
 	return buffer_steal(&out);
 }
@@ -76,7 +79,8 @@ cell_text(const json_t *value)
 		return memory_text("");
 	}
 	if (json_is_string(value)) {
-		return harmless(json_string_value(value), json_string_length(value));
+		return harmless_text(
+			(struct span){ json_string_value(value), json_string_length(value) });
 	}
 	if (json_is_array(value)) {
 		return deliveries_text(value);

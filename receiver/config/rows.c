@@ -60,7 +60,7 @@ static const struct schema_row limits_rows[] = {
 	  .least = "64KiB",
 	  .most = "64GiB",
 	  .reload = true,
-	  .text = "All bodies on their way in. Where nothing is left reading pauses; in the end the answer is 503 overloaded." },
+	  .text = "All bodies on their way in; an eighth of it is for those of at most 64 KiB. Where nothing is left reading pauses; in the end the answer is 503 overloaded." },
 	{ .name = "handshake_timeout",
 	  .kind = SCHEMA_DURATION,
 	  FIELD(limits_settings, handshake_timeout_ns),

@@ -15,6 +15,9 @@
 #define ANSWER_MARGIN_NS \
 	(500 * NS_PER_MS) /* after the provider's patience, for a key that came late */
 #define DIAGNOSED_SOURCES_MOST 16
+/* Lines about refused requests, for each net loop. */
+#define REJECTIONS_TOLD_A_SECOND 100
+#define REJECTIONS_TOLD_AT_ONCE  2000
 #define DIAGNOSIS_PAUSE_NS \
 	(100 * NS_PER_MS) /* between two refused signatures that are looked into, for each loop */
 
@@ -122,17 +125,32 @@ ON_THREAD(net_thread) log_diagnosis(struct log_line *line, const struct http_exc
 	buffer_finish(&why);
 }
 
-void
-request_reject(struct intake *intake, struct http_exchange *exchange, struct request *request,
-               enum result result, const char *reason)
+/* Strangers need no secret to be refused: what they cost in the log has a measure. All are counted, and the next line that is
+ * told says how many were not. */
+static bool
+may_tell(struct intake_loop *loop)
+{
+	int64_t now_ns = clock_boot_ns();
+	int64_t gained = (now_ns - loop->told_ns) / (NS_PER_S / REJECTIONS_TOLD_A_SECOND);
+	if (loop->told_ns == 0 || gained > 0) {
+		int64_t most = REJECTIONS_TOLD_AT_ONCE;
+		loop->tellable = loop->told_ns == 0 || loop->tellable + gained > most
+		                         ? most
+		                         : loop->tellable + gained;
+		loop->told_ns = now_ns;
+	}
+	bool may = loop->tellable > 0;
+	loop->tellable -= may ? 1 : 0;
+	loop->untold += may ? 0 : 1;
+	return may;
+}
+
+static void
+ON_THREAD(net_thread) tell_rejection(struct intake *intake, const struct http_exchange *exchange,
+                                     struct request *request, enum result result,
+                                     const char *reason, const char *id)
 {
 	const struct result_row *row = result_row(result);
-	char id[REQUEST_ID_BYTES];
-	if (request == NULL) {
-		name_request(loop_of(intake, exchange), id);
-	} else {
-		memcpy(id, request->id, sizeof(id));
-	}
 	struct log_line line;
 	log_begin(&line, row->status == 404 ? LOG_INFO : LOG_WARN, "request.rejected", "%s: %s",
 	          row->word, reason == NULL ? row->text : reason);
@@ -152,7 +170,27 @@ request_reject(struct intake *intake, struct http_exchange *exchange, struct req
 	            0) {
 		log_text(&line, "event_id", delivery); /* so that it can be asked for again */
 	}
+	struct intake_loop *loop = loop_of(intake, exchange);
+	if (loop->untold > 0) {
+		log_number(&line, "untold", loop->untold);
+		loop->untold = 0;
+	}
 	log_end(&line);
+}
+
+void
+request_reject(struct intake *intake, struct http_exchange *exchange, struct request *request,
+               enum result result, const char *reason)
+{
+	char id[REQUEST_ID_BYTES];
+	if (request == NULL) {
+		name_request(loop_of(intake, exchange), id);
+	} else {
+		memcpy(id, request->id, sizeof(id));
+	}
+	if (may_tell(loop_of(intake, exchange))) {
+		tell_rejection(intake, exchange, request, result, reason, id);
+	}
 	exchange->data = NULL;
 	struct answer answer = { .result = result,
 		                 .request_id = id,

@@ -36,6 +36,9 @@ struct intake_loop {
 	struct waiting waiting;
 	uint64_t requests;    /* so far */
 	int64_t diagnosed_ns; /* when a refused signature was looked into last */
+	int64_t told_ns; /* refusals in the log: when the last was told, how many more may be at once, and were not */
+	int64_t tellable;
+	int64_t untold;
 };
 
 struct intake {

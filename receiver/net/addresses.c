@@ -44,6 +44,18 @@ addresses_destroy(struct addresses *addresses)
 	free(addresses);
 }
 
+/* Whoever has an IPv6 address has 2^64 of them: a /64 counts as one (RFC 6177). */
+static struct http_peer
+counted(const struct http_peer *peer)
+{
+	struct http_peer whole = *peer;
+	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+	if (whole.family == AF_INET6 && memcmp(whole.address, mapped, sizeof(mapped)) != 0) {
+		memset(whole.address + 8, 0, sizeof(whole.address) - 8);
+	}
+	return whole;
+}
+
 static struct counted_address **
 find(struct addresses *addresses, const struct http_peer *peer)
 {
@@ -62,12 +74,13 @@ find(struct addresses *addresses, const struct http_peer *peer)
 bool
 addresses_add(struct addresses *addresses, const struct http_peer *peer, int64_t most)
 {
+	const struct http_peer key = counted(peer);
 	(void)pthread_mutex_lock(&addresses->lock);
-	struct counted_address **at = find(addresses, peer);
+	struct counted_address **at = find(addresses, &key);
 	if (*at == NULL) {
 		*at = memory_need(sizeof(**at));
-		(*at)->family = peer->family;
-		memcpy((*at)->address, peer->address, sizeof(peer->address));
+		(*at)->family = key.family;
+		memcpy((*at)->address, key.address, sizeof(key.address));
 	}
 	bool allowed = (*at)->count < most;
 	(*at)->count += allowed ? 1 : 0;
@@ -78,8 +91,9 @@ addresses_add(struct addresses *addresses, const struct http_peer *peer, int64_t
 void
 addresses_remove(struct addresses *addresses, const struct http_peer *peer)
 {
+	const struct http_peer key = counted(peer);
 	(void)pthread_mutex_lock(&addresses->lock);
-	struct counted_address **at = find(addresses, peer);
+	struct counted_address **at = find(addresses, &key);
 	if (*at != NULL && --(*at)->count == 0) {
 		struct counted_address *gone = *at;
 		*at = gone->next;

@@ -34,7 +34,10 @@ struct inspection {
 	int64_t bodies;
 	int64_t rotten; /* bodies that are not what they were */
 	char first_rotten[600];
-	char damage[256];  /* the first thing that SQLite's check says; "": it is sound */
+	char damage[256];   /* the first thing that SQLite's check says; "": it is sound */
+	int64_t stored_seq; /* the highest number that was ever given */
+	int64_t marked_seq; /* what the last service noted that it had; 0: nothing */
+	int64_t marked_ns;
 	int64_t newest_ns; /* when the newest event was received; 0: none */
 };
 

@@ -161,7 +161,7 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
   });
 
   it('row 39: when all memory for bodies is taken, the next one is told to come again, and those on their way end well', async (t) => {
-    const hook = await serve(t, { sources: { plain }, limits: { memory: '2MiB', body: '1MiB', body_timeout: '60s' } });
+    const hook = await serve(t, { sources: { plain }, limits: { memory: '2400KiB', body: '1MiB', body_timeout: '60s' } });
     const size = 1024 * 1024;
     const bodyOf = (id) => Buffer.from(`{"id":"${id}","pad":"${'x'.repeat(size - 20 - id.length)}"}`);
     const held = [];
@@ -199,5 +199,29 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
     await hook.idle();
     for (const connection of stalled) connection.close();
     score(t, 38, { cases: 100 });
+  });
+
+  it('row 38: a stranger who is refused without end does not fill the log, and what is not told is counted', async (t) => {
+    const hook = await serve(t, { sources: { github }, listen: [http()] });
+    const REQUEST = Buffer.from('GET /n HTTP/1.1\r\nHost: x\r\n\r\n');
+    const count = 12_000;
+    const connection = await hook.connect();
+    for (let sent = 0; sent < count; sent += 100) {
+      await connection.write(Buffer.concat(Array.from({ length: 100 }, () => REQUEST)));
+      for (let n = 0; n < 100; n++) assertAnswer(await connection.response().then((response) => understood(response, 'GET')), 'not_found');
+    }
+    connection.close();
+    const told = () => hook.log.filter((entry) => entry.event === 'request.rejected');
+    assert.ok(told().length < count / 2, `${told().length} lines`);
+    // Each loop tells the next one in its time, and with it how many it did not.
+    await until('what was not told to be counted', async () => {
+      const fresh = await hook.connect(); // to any loop
+      await hook.request({ method: 'GET', target: '/n', connection: fresh });
+      fresh.close();
+      const lines = told();
+      return lines.length + lines.reduce((sum, entry) => sum + (entry.untold ?? 0), 0) >= count;
+    }, { every: 50 });
+    assert.match((await hook.admin('/metrics')).text, new RegExp(`^hooklatch_[a-z_]+\\{[^}]*not_found[^}]*\\} 1[2-9]\\d{3}$`, 'm'));
+    score(t, 38, { cases: count });
   });
 });

@@ -13,7 +13,8 @@
 #include "receiver/store/inspection.h"
 #include "receiver/store/sqlite/sqlite_priv.h"
 
-#define DRAFT_ENDING ".incomplete"
+#define DRAFT_ENDING \
+	".incomplete-%ld" /* with our pid: another backup to the same name has one of its own */
 
 static char *
 with(const char *path, const char *ending)
@@ -108,10 +109,14 @@ check_copy(const char *draft, struct backup *ret, struct error *err)
 }
 
 static bool
-name_copy(const char *draft, const char *target, struct backup *ret, struct error *err)
+name_copy(const char *path, const char *draft, const char *target, struct backup *ret,
+          struct error *err)
 {
 	struct stat file;
-	bool good = disk_sync_file(draft, err);
+	/* Made by root it is the service's all the same: it may have to take its place. */
+	bool good = stat(path, &file) == 0 &&
+	            (geteuid() != 0 || chown(draft, file.st_uid, file.st_gid) == 0);
+	good = good ? disk_sync_file(draft, err) : error_system(err, "%s", draft);
 	if (good && renameat2(AT_FDCWD, draft, AT_FDCWD, target, RENAME_NOREPLACE) != 0) {
 		good = error_system(err, "%s", target);
 	}
@@ -134,7 +139,9 @@ check_log(const char *path, struct error *err)
 bool
 store_backup(const char *path, const char *target, struct backup *ret, struct error *err)
 {
-	char *draft = with(target, DRAFT_ENDING);
+	char ending[64];
+	(void)snprintf(ending, sizeof(ending), DRAFT_ENDING, (long)getpid());
+	char *draft = with(target, ending);
 	mode_t mask = umask(0077); /* it holds what the events hold */
 	bool good = access(target, F_OK) != 0 ||
 	            error_set(err, ERROR_REFUSED, "%s is there already", target);
@@ -142,7 +149,7 @@ store_backup(const char *path, const char *target, struct backup *ret, struct er
 	if (good) {
 		(void)unlink(draft); /* of one that was broken off */
 		good = copy(path, draft, err) && check_copy(draft, ret, err) &&
-		       name_copy(draft, target, ret, err);
+		       name_copy(path, draft, target, ret, err);
 		if (!good) {
 			(void)unlink(draft);
 		}

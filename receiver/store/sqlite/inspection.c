@@ -205,6 +205,10 @@ inspect(sqlite3 *database, bool whole, struct inspection *ret, struct error *err
 	         sqlite_number(database,
 	                       "SELECT coalesce(sum(count), 0) FROM ledger WHERE state = 5",
 	                       &ret->told, err) &&
+	         sqlite_number(database,
+	                       "SELECT max((SELECT coalesce(max(seq), 0) FROM events), "
+	                       "coalesce((SELECT value FROM meta WHERE name = 'seq'), 0))",
+	                       &ret->stored_seq, err) &&
 	         read_newest(database, ret, err) && (!whole || bodies_check(database, ret, err))));
 }
 
@@ -213,6 +217,7 @@ store_inspect(const char *path, bool whole, struct inspection *ret, struct error
 {
 	sqlite3 *database = NULL;
 	memset(ret, 0, sizeof(*ret));
+	lock_look(path, &ret->marked_seq, &ret->marked_ns); /* first: a service may go on */
 	bool good = sqlite_open_reading(&database, path, err) && inspect(database, whole, ret, err);
 	(void)sqlite3_close(database);
 	return good;

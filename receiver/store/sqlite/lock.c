@@ -137,6 +137,23 @@ lock_take(struct lock *lock, const char *store_path, bool serving, struct error 
 }
 
 void
+lock_look(const char *store_path, int64_t *seq, int64_t *wall_ns)
+{
+	struct buffer path;
+	buffer_init(&path, 65536);
+	buffer_format(&path, "%s.lock", store_path);
+	char *name = buffer_steal(&path);
+	struct lock lock = { .fd = open(name, O_RDONLY | O_CLOEXEC) };
+	if (lock.fd >= 0) {
+		read_mark(&lock);
+		(void)close(lock.fd);
+	}
+	*seq = lock.mark_seq;
+	*wall_ns = lock.mark_ns;
+	free(name);
+}
+
+void
 lock_mark(struct lock *lock, int64_t seq, int64_t wall_ns)
 {
 	if (lock->fd >= 0 && seq > lock->mark_seq) {

@@ -32,8 +32,36 @@ check_file_system(const char *path, struct error *err)
 	return true;
 }
 
+/* A backup is not in WAL mode, and a database that has a log is: then the log is of another one. Before SQLite opens the file:
+ * closing it here lets go of no lock. https://sqlite.org/fileformat2.html section 1.3.3 */
 static bool
-check_wal(const struct store_options *options, struct error *err)
+check_pair(const char *path, struct error *err)
+{
+	unsigned char header[20] = { 0 };
+	struct stat log;
+	struct buffer name;
+	buffer_init(&name, 65536);
+	buffer_format(&name, "%s-wal", path);
+	char *wal = buffer_steal(&name);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* it may be anything */
+	bool whole = fd >= 0 && pread(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header);
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	bool foreign = whole && memcmp(header, "SQLite format 3", 16) == 0 && header[18] == 1 &&
+	               header[19] == 1 && stat(wal, &log) == 0 && log.st_size > 0;
+	if (foreign) {
+		(void)error_set(
+			err, ERROR_REFUSED,
+			"%s is a copy that never had a log, and beside it lies %s of another database: remove that and the -shm",
+			path, wal);
+	}
+	free(wal);
+	return !foreign;
+}
+
+static bool
+check_wal(struct store *store, const struct store_options *options, struct error *err)
 {
 	struct wal_state state;
 	if (!wal_scan(options->path, &state, err)) {
@@ -56,9 +84,13 @@ check_wal(const struct store_options *options, struct error *err)
 	}
 	if (state.tail_bytes > state.good_bytes) {
 		log_say(LOG_WARN, "store.torn",
-		        "the write-ahead log has a torn tail: %lld bytes behind commit %lld were never synced and are "
-		        "dropped; nothing in them was acknowledged",
+		        "the write-ahead log has a torn tail: %lld bytes behind commit %lld are dropped, as a batch that was never synced",
 		        (long long)(state.tail_bytes - state.good_bytes), (long long)state.commits);
+		/* One commit behind the tear may be such a batch, or a damaged last one: judge_age() knows. */
+		if (store->serving && state.lost_commits > 0 &&
+		    !wal_keep(options->path, &store->torn_log, err)) {
+			return false;
+		}
 	}
 	return !state.there || wal_rewrite(options->path, &state, err);
 }
@@ -235,12 +267,24 @@ check_suspect(struct store *store, struct error *err)
 	return good;
 }
 
+/* What it was dropped for was not acknowledged. */
+static void
+drop_torn_log(struct store *store)
+{
+	if (store->torn_log != NULL) {
+		(void)unlink(store->torn_log);
+		free(store->torn_log);
+		store->torn_log = NULL;
+	}
+}
+
 /* A copy of the store that is older than what the last service had acknowledged: what came between is not here. It is said
  * aloud, and its numbers are not used again. */
 static bool
 judge_age(struct store *store, struct error *err)
 {
 	if (store->lock.mark_seq <= store->stored_seq) {
+		drop_torn_log(store);
 		return true;
 	}
 	sqlite3_stmt *statement;
@@ -256,9 +300,11 @@ judge_age(struct store *store, struct error *err)
 	log_begin(
 		&line, LOG_ERROR, "store.older",
 		"this store ends before what was acknowledged on it: %lld events are missing, received after %s and up to "
-		"%s; ask the providers to redeliver what they sent in that time",
+		"%s; ask the providers to redeliver what they sent in that time%s%s",
 		(long long)(store->lock.mark_seq - store->stored_seq),
-		some ? (const char *)sqlite3_column_text(statement, 0) : "its beginning", until);
+		some ? (const char *)sqlite3_column_text(statement, 0) : "its beginning", until,
+		store->torn_log == NULL ? "" : ". The log as it was found is kept as ",
+		store->torn_log == NULL ? "" : store->torn_log);
 	log_number(&line, "missing", store->lock.mark_seq - store->stored_seq);
 	log_end(&line);
 	(void)sqlite3_finalize(statement);
@@ -372,7 +418,8 @@ store_open(struct store **ret, const struct store_options *options, struct error
 		queue_init(&store->inbox, err) && check_file_system(store->path, err) &&
 		lock_take(&store->lock, store->path, options->serving, err) &&
 		set_aside(store, err) && check_rights(store->path, err) &&
-		check_wal(options, err) && open_database(store, err) && prepare(store, err) &&
+		check_pair(store->path, err) && check_wal(store, options, err) &&
+		open_database(store, err) && prepare(store, err) &&
 		/* SQLite makes nothing of a sync of the directory that fails: the names of fresh files may be lost. */
 		disk_sync_directory(store->path, err);
 	thread_become(NULL);

@@ -29,6 +29,8 @@ struct lock {
 /* One process owns a store. ERROR_LOCKED names the pid of the owner. */
 bool lock_take(struct lock *lock, const char *store_path, bool serving, struct error *err)
 	MUST_CHECK;
+/* What the last service on a store noted; 0: nothing. */
+void lock_look(const char *store_path, int64_t *seq, int64_t *wall_ns);
 /* Notes what is stored by now. A mark that cannot be written is none. */
 void lock_mark(struct lock *lock, int64_t seq, int64_t wall_ns);
 /* Whether the file is still the one that was locked: another process may own one of the same name by now. Any thread. */
@@ -56,6 +58,8 @@ bool wal_scan(const char *store_path, struct wal_state *state, struct error *err
  * zeros: a checkpoint may be held up, and then commits of two lives behind one bad frame would look like damage. */
 bool wal_rewrite(const char *store_path, const struct wal_state *state, struct error *err)
 	MUST_CHECK;
+/* Copies it aside as it is; *kept, the copy's name, is the caller's even when that failed. */
+bool wal_keep(const char *store_path, char **kept, struct error *err) MUST_CHECK;
 /* Copies a damaged WAL aside and cuts it behind its last valid commit. */
 bool wal_salvage(const char *store_path, const struct wal_state *state, struct buffer *kept,
                  struct error *err) MUST_CHECK;

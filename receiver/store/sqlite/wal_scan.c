@@ -291,8 +291,10 @@ copy_file(const char *from, const char *to, struct error *err)
 	bool good = in >= 0 && out >= 0;
 	char data[8192];
 	ssize_t got = 0;
-	while (good && (got = read(in, data, sizeof(data))) > 0) {
-		good = write(out, data, (size_t)got) == got;
+	off_t at = 0;
+	while (good && (got = pread(in, data, sizeof(data), at)) > 0) {
+		good = pwrite(out, data, (size_t)got, at) == got;
+		at += (off_t)got;
 	}
 	good = good && got == 0 && fsync(out) == 0;
 	if (!good) {
@@ -304,6 +306,19 @@ copy_file(const char *from, const char *to, struct error *err)
 	if (out >= 0) {
 		(void)close(out);
 	}
+	return good;
+}
+
+bool
+wal_keep(const char *store_path, char **kept, struct error *err)
+{
+	struct buffer name;
+	char *path = wal_path(store_path);
+	buffer_init(&name, 65536);
+	buffer_format(&name, "%s.torn-%lld", path, (long long)(clock_wall_ns() / NS_PER_S));
+	*kept = buffer_steal(&name);
+	bool good = copy_file(path, *kept, err) && disk_sync_directory(path, err);
+	free(path);
 	return good;
 }
 

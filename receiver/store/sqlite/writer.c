@@ -136,6 +136,10 @@ files_are_ours(struct store *store, struct error *err)
 		return error_set(err, ERROR_STORE_BAD,
 		                 "%s was removed, renamed or replaced while it was in use", wal);
 	}
+	if (status.st_size < store->wal_size) { /* we never cut it */
+		return error_set(err, ERROR_STORE_BAD, "%s was cut while it was in use", wal);
+	}
+	store->wal_size = status.st_size;
 	return true;
 }
 
@@ -930,6 +934,7 @@ store_close(struct store *store)
 	(void)pthread_mutex_destroy(&store->notes_lock);
 	free(store->batch.due);
 	free(store->batch.deltas);
+	free(store->torn_log);
 	free(store->path);
 	free(store);
 	return lost;

@@ -177,6 +177,8 @@ struct store {
 		file_time; /* of the database, after our last checkpoint: nothing else writes to it */
 	off_t file_size;
 	int64_t probe_at_ns;
+	off_t wal_size; /* it never shrinks */
+	char *torn_log; /* a copy of the log as it was found, until nothing is missed; else NULL */
 	ino_t wal_inode;
 	dev_t wal_device;
 	struct batch batch;

@@ -357,6 +357,7 @@ what_is_no_port_behind_an_address_is_told(void)
 		{ "10.0.0.1", { "198.51.100.7:x" }, NULL },
 		{ "10.0.0.1", { "[2001:db8::7" }, NULL },
 		{ "10.0.0.1", { "[2001:db8::7]x" }, NULL },
+		{ "10.0.0.1", { "198.51.100.7:65536" }, NULL },
 	};
 	clients_are(rows, COUNT(rows), true);
 }

@@ -143,6 +143,11 @@ static const struct good goods[] = {
 	{ TEXT(LINE "Host:\r\n\r\n"), TEXT("POST"), TEXT("/hook"), TEXT(""), 1, .length = -1 },
 	{ TEXT(LINE "Host: [2001:db8::1]:8443\r\n\r\n"), TEXT("POST"), TEXT("/hook"), TEXT(""), 1,
 	  .length = -1 },
+	/* RFC 3986 section 3.2.2: an address in brackets, a name with every kind of character */
+	{ TEXT(LINE "Host: [2001:DB8::ffff:192.0.2.1]\r\n\r\n"), TEXT("POST"), TEXT("/hook"),
+	  TEXT(""), 1, .length = -1 },
+	{ TEXT(LINE "Host: Hooks-1.%5A%c3%bc_~!$&'()*+;=:80\r\n\r\n"), TEXT("POST"), TEXT("/hook"),
+	  TEXT(""), 1, .length = -1 },
 	/* section 5: names without regard to case; OWS around the value, tabs inside, obs-text, no value at all */
 	{ TEXT(LINE "hOsT:example.com\r\nCONTENT-LENGTH:\t 5 \t\r\n\r\n"), TEXT("POST"),
 	  TEXT("/hook"), TEXT(""), 2, .length = 5 },
@@ -178,6 +183,10 @@ static const struct good goods[] = {
 	  .length = -1, .http10 = true, .closes = true },
 	{ TEXT("POST /hook HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\n"),
 	  TEXT("POST"), TEXT("/hook"), TEXT(""), 2, .length = 2, .http10 = true },
+	{ TEXT("POST /hook HTTP/1.0\r\nConnection: keep-alive, keep-alive\r\n\r\n"), TEXT("POST"),
+	  TEXT("/hook"), TEXT(""), 1, .length = -1, .http10 = true },
+	{ TEXT("POST /hook HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n"), TEXT("POST"),
+	  TEXT("/hook"), TEXT(""), 1, .length = -1, .http10 = true, .closes = true },
 	/* RFC 9110 section 10.1.1; in an HTTP/1.0 request it MUST be ignored */
 	{ TEXT(LINE HOST "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\n"), TEXT("POST"),
 	  TEXT("/hook"), TEXT(""), 3, .length = 1, .expects = true },
@@ -396,6 +405,22 @@ static const struct bad bads[] = {
 	{ TEXT(LINE HOST "Content-Length: \"5\"\r\n\r\n"), "6.2: quotes" },
 	{ TEXT(LINE HOST "Content-Length: five\r\n\r\n"), "6.2: a word" },
 	{ TEXT(LINE HOST "Content-Length: \xd9\xa5\r\n\r\n"), "6.2: another digit" },
+	/* section 3.2.2: absolute-form */
+	{ TEXT("POST http://example.com?q HTTP/1.1\r\n" HOST END), "3.2.2: a query and no path" },
+	{ TEXT("POST https:// HTTP/1.1\r\n" HOST END), "3.2.2: neither authority nor path" },
+	/* RFC 3986 section 3.2.2 */
+	{ TEXT(LINE "Host: [\r\n\r\n"), "RFC 3986 3.2.2: a bracket that stays open" },
+	{ TEXT(LINE "Host: []\r\n\r\n"), "RFC 3986 3.2.2: no address in brackets" },
+	{ TEXT(LINE "Host: [::1\r\n\r\n"), "RFC 3986 3.2.2: a bracket that stays open" },
+	{ TEXT(LINE "Host: [::1]x\r\n\r\n"), "RFC 3986 3.2.2: a name behind an address" },
+	{ TEXT(LINE "Host: [::1]]\r\n\r\n"), "RFC 3986 3.2.2: a second bracket" },
+	{ TEXT(LINE "Host: [::g]\r\n\r\n"), "RFC 3986 3.2.2: no hexadecimal digit" },
+	{ TEXT(LINE "Host: [::G]\r\n\r\n"), "RFC 3986 3.2.2: no hexadecimal digit" },
+	{ TEXT(LINE "Host: [::@]\r\n\r\n"), "RFC 3986 3.2.2: no hexadecimal digit" },
+	{ TEXT(LINE "Host: a%4\r\n\r\n"), "RFC 3986 2.1: a percent sign without two digits" },
+	{ TEXT(LINE "Host: a%4z\r\n\r\n"), "RFC 3986 2.1: a percent sign without two digits" },
+	{ TEXT(LINE "Host: a%z4\r\n\r\n"), "RFC 3986 2.1: a percent sign without two digits" },
+	{ TEXT(LINE "Host: a\xc3\xbc\r\n\r\n"), "RFC 3986 3.2.2: bytes that are not ASCII" },
 	/* RFC 9110 section 10.1.1 */
 	{ TEXT(LINE HOST "Expect: 200-ok\r\n\r\n"), "RFC 9110 10.1.1: an unknown expectation" },
 	/* TLS on a plain port */

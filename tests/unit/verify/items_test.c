@@ -63,6 +63,11 @@ the_text_of_an_item_is_eight_fields(void)
 		{ TEXT("{\"NotificationRequestItem\":{\"pspReference\":\"\\ud800\"}}"), false,
 		  TEXT("") },
 		{ TEXT("{\"NotificationRequestItem\":{\"pspReference\":\"a"), false, TEXT("") },
+		/* what two readers could read differently, and what is no text */
+		{ TEXT("{\"NotificationRequestItem\":{\"success\":true,\"success\":false}}"), false,
+		  TEXT("") },
+		{ TEXT("{\"NotificationRequestItem\":{\"eventCode\":[]}}"), false, TEXT("") },
+		{ TEXT("{\"NotificationRequestItem\":{\"eventCode\":{}}}"), false, TEXT("") },
 		{ TEXT("no json"), false, TEXT("") },
 		{ TEXT(""), false, TEXT("") },
 	};

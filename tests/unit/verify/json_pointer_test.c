@@ -94,6 +94,17 @@ keys_are_compared_decoded(void)
 		{ TEXT("{\"\\ud800\":0,\"id\":1}"), TEXT("/id"), TEXT("1"), JSON_FOUND },
 		{ TEXT("{\"\\x\":0,\"id\":1}"), TEXT("/id"), TEXT("1"), JSON_FOUND },
 		{ TEXT("{\"\xff\":0,\"id\":1}"), TEXT("/id"), TEXT("1"), JSON_FOUND },
+		/* halves of a pair that do not fit, and escapes that end too early, are no key */
+		{ TEXT("{\"\\ud83e\\u0041\":0,\"\\ud83e\\ue000\":0,\"id\":1}"), TEXT("/id"),
+		  TEXT("1"), JSON_FOUND },
+		{ TEXT("{\"\\udfff\\udd8a\":0,\"\\ud83e\\n12345\":0,\"id\":1}"), TEXT("/id"),
+		  TEXT("1"), JSON_FOUND },
+		{ TEXT("{\"\\ud83exxxxxxx\":0,\"\\ud83e\\uxxxx\":0,\"id\":1}"), TEXT("/id"),
+		  TEXT("1"), JSON_FOUND },
+		{ TEXT("{\"\\u12\":0,\"\\uxyzw\":0,\"id\":1}"), TEXT("/id"), TEXT("1"),
+		  JSON_FOUND },
+		{ TEXT("{\"\\uffff\":1}"), TEXT("/\xef\xbf\xbf"), TEXT("1"), JSON_FOUND },
+		{ TEXT("{\"\\\0\":0,\"id\":1}"), TEXT("/id"), TEXT("1"), JSON_FOUND },
 		{ TEXT("{\"ID\":0}"), TEXT("/id"), TEXT(""), JSON_ABSENT },
 		{ TEXT("{\"id\\\"\":0}"), TEXT("/id"), TEXT(""), JSON_ABSENT },
 	};
@@ -324,6 +335,86 @@ values_become_text(void)
 }
 
 static void
+a_path_is_unique_or_not(void)
+{
+	static const struct {
+		struct span text;
+		struct span pointer;
+		bool unique;
+	} rows[] = {
+		{ TEXT("{\"a\":1,\"b\":2}"), TEXT("/a"), true },
+		{ TEXT("{\"a\":1,\"a\":2}"), TEXT("/a"), false },
+		{ TEXT("{\"a\":1,\"\\u0061\":2}"), TEXT("/a"), false },
+		{ TEXT("{\"a\":{\"b\":1,\"b\":2}}"), TEXT("/a/b"), false },
+		{ TEXT("{\"a\":{\"b\":1},\"a\":{}}"), TEXT("/a/b"), false },
+		{ TEXT("{\"a\":{\"b\":1}}"), TEXT("/a/b"), true },
+		{ TEXT("{}"), TEXT("/a"), true },
+		{ TEXT("{\"b\":1,\"b\":2}"), TEXT("/a"), true },
+		/* where there is no such path there are no two of it */
+		{ TEXT(""), TEXT("/a"), true },
+		{ TEXT(" "), TEXT("/a"), true },
+		{ TEXT("[1]"), TEXT("/a"), true },
+		{ TEXT("{"), TEXT("/a"), true },
+		{ TEXT("{1"), TEXT("/a"), true },
+		{ TEXT("{\"a"), TEXT("/a"), true },
+		{ TEXT("{\"a\" 1}"), TEXT("/a"), true },
+		{ TEXT("{\"a\":"), TEXT("/a"), true },
+		{ TEXT("{\"a\":1"), TEXT("/a"), true },
+		{ TEXT("{\"a\":1,\"a\":2"), TEXT("/a"), true },
+		{ TEXT("{\"a\":1,\"a\":2}"), TEXT(""), true },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		CHECK_ROW(json_pointer_unique(edge_copy(0, rows[i].text),
+		                              edge_copy(1, rows[i].pointer)) == rows[i].unique,
+		          "%s in %s", check_quote(rows[i].pointer), check_quote(rows[i].text));
+	}
+}
+
+static void
+a_name_that_is_too_long_is_absent(void)
+{
+	static char name[8192];
+	struct json_slice slice;
+	memset(name, 'a', sizeof(name));
+	name[0] = '/';
+	struct span pointer = { name, sizeof(name) };
+	CHECK(json_pointer_find(SPAN("{\"a\":1}"), pointer, &slice) == JSON_ABSENT);
+	CHECK(json_pointer_unique(SPAN("{\"a\":1}"), pointer));
+}
+
+static void
+elements_are_walked_to_a_good_end_or_a_broken_one(void)
+{
+	static const struct {
+		struct span text;
+		size_t count;
+		enum json_find end;
+	} rows[] = {
+		{ TEXT("[]"), 0, JSON_ABSENT },    { TEXT("[ 1 , {} ]"), 2, JSON_ABSENT },
+		{ TEXT("[1 2]"), 1, JSON_BROKEN }, { TEXT("[1,]"), 1, JSON_BROKEN },
+		{ TEXT("[nul]"), 1, JSON_ABSENT }, /* what an element says is for whoever reads it */
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct json_items items;
+		struct json_slice slice;
+		size_t count = 0;
+		enum json_find found =
+			json_items_begin(edge_copy(0, rows[i].text), SPAN(""), &items);
+		CHECK_ROW(found == JSON_FOUND, "%s", check_quote(rows[i].text));
+		while (found == JSON_FOUND) {
+			found = json_items_next(&items, &slice);
+			count += found == JSON_FOUND ? 1 : 0;
+		}
+		CHECK_ROW(found == rows[i].end && count == rows[i].count, "%s: %zu, %s",
+		          check_quote(rows[i].text), count, find_names[found]);
+	}
+	struct json_items items;
+	CHECK(json_items_begin(SPAN("{}"), SPAN(""), &items) == JSON_ABSENT);
+	CHECK(json_items_begin(SPAN("{}"), SPAN("/a"), &items) == JSON_ABSENT);
+	CHECK(json_items_begin(SPAN(""), SPAN(""), &items) == JSON_BROKEN);
+}
+
+static void
 a_value_that_is_too_long_is_no_text(void)
 {
 	struct json_slice slice;
@@ -543,6 +634,10 @@ main(int argc, char **argv)
 		{ "a text that is cut gives no half string",
 		  a_text_that_is_cut_gives_no_half_string },
 		{ "values become text, or none when they are none", values_become_text },
+		{ "a path is unique or not", a_path_is_unique_or_not },
+		{ "a name that is too long is absent", a_name_that_is_too_long_is_absent },
+		{ "elements are walked to a good end or a broken one",
+		  elements_are_walked_to_a_good_end_or_a_broken_one },
 		{ "a value that is too long is no text", a_value_that_is_too_long_is_no_text },
 		{ "a pointer is empty or slashes and tokens", pointers_are_valid_or_not },
 		{ "the scanner agrees with jansson on random documents",

@@ -58,6 +58,9 @@ ed25519_may_be_its_bytes(void)
 	unsigned char raw[32];
 	size_t size = sizeof(raw);
 	CHECK(EVP_PKEY_get_raw_public_key(key_ed25519(), raw, &size) == 1 && size == 32);
+	CHECK(!add(SCHEME_ED25519,
+	           SPAN("gggggggggggggggggggggggggggggggggggggggggggggggggggggggggggggggg"),
+	           NULL)); /* as long, and no hexadecimal */
 	static const struct {
 		const char *before;
 		bool hex;

@@ -67,6 +67,9 @@ the_text_is_made_of_decoded_strings(void)
 		{ TEXT(MESSAGE("SubscriptionConfirmation", "\"Token\":\"t\",")), false, TEXT("") },
 		{ TEXT("{\"Type\":\"Notification\"}"), false, TEXT("") },
 		{ TEXT("{\"Type\":\"Notification\",\"Message\":1}"), false, TEXT("") },
+		{ TEXT("{\"Type\":\"Notification\",\"Message\":\"\\ud800\"}"), false, TEXT("") },
+		{ TEXT(MESSAGE("Notification", "\"Message\":\"b\",")), false,
+		  TEXT("") }, /* twice */
 		{ TEXT("{}"), false, TEXT("") },
 		{ TEXT("[]"), false, TEXT("") },
 		{ TEXT("no json"), false, TEXT("") },
