@@ -70,6 +70,8 @@ disk_look(const char *path, struct disk *ret, struct error *err)
 	free(directory);
 	unsigned long magic = (unsigned long)status.f_type & MAGIC_32BITS;
 	*ret = (struct disk){ .kind = DISK_LOCAL,
+		              .stable_device =
+		                      magic != BTRFS_SUPER_MAGIC && magic != OVERLAYFS_SUPER_MAGIC,
 		              .bytes = (int64_t)(status.f_blocks * (unsigned long)status.f_bsize),
 		              .free_bytes =
 		                      (int64_t)(status.f_bavail * (unsigned long)status.f_bsize),

@@ -13,7 +13,8 @@ enum disk_kind {
 
 struct disk {
 	enum disk_kind kind;
-	char name[32]; /* of the file system, or its magic number: statfs(2) */
+	bool stable_device; /* stat(2) tells the device that the kernel goes by */
+	char name[32];      /* of the file system, or its magic number: statfs(2) */
 	int64_t bytes;
 	int64_t free_bytes; /* for those who are not root */
 	int64_t files;      /* 0: the file system does not count them */

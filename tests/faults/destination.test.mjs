@@ -8,7 +8,7 @@ import net from 'node:net';
 import { describe, it } from 'node:test';
 import { assertAnswer, github, http as plainly, patience, plain, prepare, recorder, serve, spread, until } from '../system/hook.mjs';
 import { chance } from './preload.mjs';
-import { resolver } from './resolver.mjs';
+import { Resolver } from './resolver.mjs';
 import { score, share } from './matrix.mjs';
 
 const budget = { rate: '2000/s', burst: 2000 };
@@ -69,7 +69,6 @@ async function whileOpen(hook, handler) {
 
 describe('destination', { timeout: 240_000, concurrency: 3 }, () => {
   it('row 29: refused, frozen, unnamed or never told its address: the breaker opens, probes keep their time, others notice nothing, all is handled later', async (t) => {
-    const names = await resolver(t, { 'none.test': 'nxdomain', 'broken.test': 'servfail', 'mute.test': 'silent' });
     const good = await destination(t);
     const there = await destination(t);
     const port = await closedPort();
@@ -79,8 +78,8 @@ describe('destination', { timeout: 240_000, concurrency: 3 }, () => {
     const handlers = Object.fromEntries(Object.entries(urls).map(([name, url]) => [name, { on: ['github/*'], http: { url }, timeout: '500ms', concurrency: 2, retry: retry(1000), breaker }]));
     handlers.good = { on: ['plain/*', 'github/*'], http: { url: good.url }, retry: retry(1) };
     const hook = await prepare(t, { sources: { github, plain }, handlers, workers: 4, retry_budget: budget, log: quiet });
-    await names.place(hook);
-    await hook.start({ wrap: names.wrap });
+    const names = new Resolver(hook, { 'none.test': 'nxdomain', 'broken.test': 'servfail', 'mute.test': 'silent' });
+    await hook.start({ env: names.env });
     const count = share(40, 8);
     for (let n = 0; n < count; n++) {
       assertAnswer(await hook.send('github', { id: `g${n}` }), 'accepted');
@@ -104,7 +103,7 @@ describe('destination', { timeout: 240_000, concurrency: 3 }, () => {
       assert.ok(tries <= 2 + 1 + opened(hook, name).length, `${name}: ${tries} tries, opened ${opened(hook, name).length} times`);
     }
     const begun = performance.now();
-    for (const name of Object.keys(names.modes)) names.modes[name] = 'answer';
+    names.recover();
     const back = await destination(t, undefined, port);
     still.recover();
     await hook.idle({ deadline: 40_000 });
@@ -116,16 +115,15 @@ describe('destination', { timeout: 240_000, concurrency: 3 }, () => {
   });
 
   it('row 29: a name server that never answers does not stretch the timeout of a call, nor a stop', async (t) => {
-    const names = await resolver(t, { 'mute.test': 'silent' });
     const limit = 1000;
     const handlers = { mute: { on: ['github/*'], http: { url: 'http://mute.test:1/' }, timeout: `${limit}ms`, retry: retry(1) } };
     const hook = await prepare(t, { sources: { github }, handlers, log: quiet, drain: '1s' });
-    await names.place(hook);
-    await hook.start({ wrap: names.wrap });
+    const names = new Resolver(hook, { 'mute.test': 'silent' });
+    await hook.start({ env: names.env });
     assertAnswer(await hook.send('github', { id: 'e1' }), 'accepted');
     await hook.settled('github/e1', { state: 'dead', deadline: 40_000 });
     const [{ duration_ms: took }] = await hook.sql("select duration_ms from attempts where event_id = 'e1'");
-    assert.ok(names.asked['mute.test'] > 0);
+    assert.ok(names.asked('mute.test') > 0);
     assertAnswer(await hook.send('github', { id: 'e2' }), 'accepted');
     await hook.settled('github/e2', { state: 'running' });
     const begun = performance.now();

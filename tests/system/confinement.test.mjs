@@ -7,6 +7,8 @@ import { promisify } from 'node:util';
 import { prepare, recorder, serve, until } from './hook.mjs';
 
 const run = promisify(execFile);
+// Prints the answer; ends badly when there is none.
+const ASK = 'my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die $!; print $s "GET /readyz HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n"; local $/; my $a = <$s> // ""; print $a; exit($a =~ /^HTTP/ ? 0 : 1);';
 const NOBODY = 65534;
 const asNobody = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
 const github = (path, ...secrets) => ({ path, provider: 'github', secrets });
@@ -118,7 +120,7 @@ test('the socket of commands is for root, its own user and its group, whatever i
   await chmod(hook.dir, 0o755);
   await chmod(hook.path('hooklatch.sock'), 0o777);
   const ask = (...options) =>
-    run('setpriv', [...options, 'curl', '-sS', '--unix-socket', hook.path('hooklatch.sock'), 'http://localhost/readyz']).then(
+    run('setpriv', [...options, 'perl', '-MIO::Socket::UNIX', '-e', ASK, hook.path('hooklatch.sock')]).then(
       ({ stdout }) => stdout,
       (error) => `refused: ${error.stderr}`,
     );

@@ -56,7 +56,11 @@ async function destination(t, answer = 200, { pair, http2: offers = false, ...wh
     noted.key = request.headers['idempotency-key'];
     noted.attempt = Number(request.headers['hooklatch-attempt']);
     requests.push(noted);
-    response.once('finish', () => (noted.answered = performance.now()));
+    const { end } = response;
+    response.end = (...words) => {
+      noted.answered = performance.now(); // before the other side can have it
+      return end.apply(response, words);
+    };
     if (typeof answer === 'function') await answer(response, noted, requests.length);
     else response.writeHead(answer).end();
   };

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "receiver/store/disk.h"
 #include "receiver/store/sqlite/sqlite_priv.h"
 
 /* Of -shm: https://sqlite.org/walformat.html section 2.3; the last is held by everybody who has it open. */
@@ -26,7 +28,8 @@ struct wanted_lock {
 	const char *kind; /* FLOCK, POSIX */
 	bool writing;     /* or any */
 	unsigned long long byte;
-	bool service; /* of ours; or any process */
+	bool service;    /* of ours; or any process */
+	char device[32]; /* as it begins the file's name there; "": of any */
 };
 
 /* Whether its command line is "… serve …". */
@@ -48,9 +51,11 @@ static bool
 fits(char *const words[WORDS], const struct stat *file, const struct wanted_lock *wanted)
 {
 	const char *inode = strrchr(words[WORD_FILE], ':');
+	size_t device = strlen(wanted->device);
 	bool to_end = strcmp(words[WORD_TO], "EOF") == 0;
 	long pid = strtol(words[WORD_PID], NULL, 10);
-	return inode != NULL && strcmp(words[WORD_KIND], wanted->kind) == 0 &&
+	return inode != NULL && strncmp(words[WORD_FILE], wanted->device, device) == 0 &&
+	       strcmp(words[WORD_KIND], wanted->kind) == 0 &&
 	       (!wanted->writing || strcmp(words[WORD_MODE], "WRITE") == 0) &&
 	       strtoull(inode + 1, NULL, 10) == (unsigned long long)file->st_ino &&
 	       strtoull(words[WORD_FROM], NULL, 10) <= wanted->byte &&
@@ -85,13 +90,22 @@ find(const char *path, const struct wanted_lock *wanted)
 }
 
 static long
-find_beside(const char *store_path, const char *ending, const struct wanted_lock *wanted)
+find_beside(const char *store_path, const char *ending, struct wanted_lock wanted)
 {
+	struct disk disk;
+	struct stat directory;
+	struct error ignored;
+	/* Inodes of other disks have the same numbers. A subvolume or an overlay shows another device to stat(2) than to the kernel. */
+	if (disk_look(store_path, &disk, &ignored) && disk.stable_device &&
+	    stat(store_path, &directory) == 0) {
+		(void)snprintf(wanted.device, sizeof(wanted.device),
+		               "%02x:%02x:", major(directory.st_dev), minor(directory.st_dev));
+	}
 	struct buffer text;
 	buffer_init(&text, 65536);
 	buffer_format(&text, "%s%s", store_path, ending);
 	char *path = buffer_steal(&text);
-	long holder = find(path, wanted);
+	long holder = find(path, &wanted);
 	free(path);
 	return holder;
 }
@@ -99,20 +113,20 @@ find_beside(const char *store_path, const char *ending, const struct wanted_lock
 long
 holder_of_store(const char *store_path)
 {
-	const struct wanted_lock wanted = { "FLOCK", true, 0, false };
-	return find_beside(store_path, ".lock", &wanted);
+	const struct wanted_lock wanted = { "FLOCK", true, 0, false, "" };
+	return find_beside(store_path, ".lock", wanted);
 }
 
 long
 holder_of_writing(const char *store_path)
 {
-	const struct wanted_lock wanted = { "POSIX", true, WAL_WRITE_BYTE, false };
-	return find_beside(store_path, "-shm", &wanted);
+	const struct wanted_lock wanted = { "POSIX", true, WAL_WRITE_BYTE, false, "" };
+	return find_beside(store_path, "-shm", wanted);
 }
 
 long
 holder_of_file(const char *store_path)
 {
-	const struct wanted_lock wanted = { "POSIX", false, WAL_OPEN_BYTE, true };
-	return find_beside(store_path, "-shm", &wanted);
+	const struct wanted_lock wanted = { "POSIX", false, WAL_OPEN_BYTE, true, "" };
+	return find_beside(store_path, "-shm", wanted);
 }
