@@ -11,6 +11,7 @@ load(struct span text, struct buffer *report)
 {
 	struct config *config = memory_need(sizeof(*config));
 	atomic_init(&config->references, 1);
+	atomic_init(&config->keyed, 1);
 	arena_init(&config->arena);
 	config->file = memory_text("fuzz.yaml");
 	config->directory = memory_text("/etc/hooklatch");
