@@ -116,11 +116,12 @@ count_lines(const char *data, size_t size)
 static bool
 write_lines(struct buffer *torn, const char *data, size_t size)
 {
-	size_t kept = torn->size;
-	size_t wrote = write_some(sink.fd, torn->data, kept);
-	memmove(torn->data, torn->data + wrote, kept - wrote);
-	torn->size -= wrote;
-	wrote = torn->size > 0 ? 0 : write_some(sink.fd, data, size);
+	size_t wrote = 0;
+	if (torn->size > 0) {
+		wrote = write_some(sink.fd, torn->data, torn->size);
+		buffer_consume(torn, wrote);
+	}
+	wrote = torn->size > 0 || size == 0 ? 0 : write_some(sink.fd, data, size);
 	if (wrote == size) {
 		return true;
 	}

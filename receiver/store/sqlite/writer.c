@@ -118,7 +118,7 @@ files_are_ours(struct store *store, struct error *err)
 		return false;
 	}
 	struct stat status;
-	if (store->started && !store->foreign &&
+	if (store->listening && !store->foreign &&
 	    (stat(store->path, &status) != 0 || status.st_size != store->file_size ||
 	     status.st_mtim.tv_sec != store->file_time.tv_sec ||
 	     status.st_mtim.tv_nsec != store->file_time.tv_nsec)) {
