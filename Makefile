@@ -113,7 +113,7 @@ $(BUILD)/tests/faults/torn/torn: $(TORN) $(TORN_ROOMS)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) $(TORN_CALLS:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
-.PHONY: help clean install unit simulate test check sanitize coverage bench fuzz negative faults soak
+.PHONY: help clean install unit simulate test check sanitize coverage bench fuzz negative fault-programs faults soak
 
 help:
 	@echo 'make            builds $(BUILD)/hooklatch'
@@ -179,7 +179,10 @@ $(BUILD)/tests/faults/parser: $(BUILD)/tests/faults/parser.o $(addprefix $(BUILD
 fuzz:
 	tests/fuzz/run $(SECONDS)
 
-faults: all negative
+# What the fault tests run, beside the program itself.
+fault-programs: all negative $(BUILD)/tests/faults/torn/torn $(BUILD)/tests/faults/parser
+
+faults: fault-programs
 	node tests/faults/scorecard.mjs --markdown $(BUILD)/faults/scorecard.md $(if $(INTO),--into $(INTO))
 
 soak: all
