@@ -46,8 +46,8 @@ const EXCEPTIONS = [
   },
   {
     why: 'CONNECT has a body like any request where its server makes no tunnel of it (RFC 9112 section 6.3); it is answered 405',
-    is: (mine) => mine.method === 'CONNECT',
-    again: asPost,
+    is: ({ request }) => /^(\r\n)*CONNECT /.test(request), // incomplete ones too
+    again: ({ request }) => request.replace('CONNECT', 'POST'),
   },
   {
     why: 'a tab behind a value is white space that is no part of it, like a space (RFC 9110 section 5.5)',
