@@ -46,7 +46,8 @@ const EXCEPTIONS = [
   },
   {
     why: 'CONNECT has a body like any request where its server makes no tunnel of it (RFC 9112 section 6.3); it is answered 405',
-    is: ({ request }) => /^(\r\n)*CONNECT /.test(request), // incomplete ones too
+    incomplete: true, // such ones too
+    is: ({ request }) => /^(\r\n)*CONNECT /.test(request),
     again: ({ request }) => request.replace('CONNECT', 'POST'),
   },
   {
@@ -93,7 +94,7 @@ test('row 42: a request has the same meaning and the same end for our parser and
       const again = [];
       for (const mine of ours(left)) {
         const theirs = llhttp(Buffer.from(mine.request, 'latin1'));
-        const exception = mine.is === 'done' && EXCEPTIONS.find(({ is }) => is(mine, theirs));
+        const exception = EXCEPTIONS.find(({ is, incomplete }) => (mine.is === 'done' || (incomplete && mine.is === 'more')) && is(mine, theirs));
         if (exception) {
           count[exception.why] = (count[exception.why] ?? 0) + 1;
           again.push(exception.again(mine));
