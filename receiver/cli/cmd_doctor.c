@@ -5,24 +5,36 @@
 #include <sys/stat.h>
 
 #include "receiver/base/clock.h"
+#include "receiver/base/encoding.h"
 #include "receiver/cli/examination.h"
 #include "receiver/cli/table.h"
 #include "receiver/store/inspection.h"
+
+/* A path, or a text that was cut, need not be UTF-8, as JSON must. Takes NULL. */
+static void
+make_utf8(char *text)
+{
+	struct span rest = span_of(text);
+	for (size_t good; (good = utf8_valid_prefix(rest)) < rest.size;) {
+		text += good;
+		*text++ = '?';
+		rest = span_after(rest, good + 1);
+	}
+}
 
 static void PRINTF(5, 0)
 	add_row(struct examination *examination, const char *check, const char *result,
                 const char *remedy, const char *format, va_list arguments)
 {
-	struct buffer text;
-	buffer_init(&text, 65536);
 	char message[4096];
 	(void)vsnprintf(message, sizeof(message), format, arguments);
-	buffer_text(&text, message);
-	buffer_byte(&text, '\0');
+	char *advice = memory_text(remedy);
+	make_utf8(message);
+	make_utf8(advice);
 	json_t *row = json_pack("{s:s, s:s, s:s, s:s?}", "check", check, "result", result,
-	                        "message", text.data, "remedy", remedy);
+	                        "message", message, "remedy", advice);
 	ALWAYS(row != NULL && json_array_append_new(examination->rows, row) == 0, "doctor-row");
-	buffer_finish(&text);
+	free(advice);
 }
 
 void

@@ -16,7 +16,7 @@ int print_list(const struct invocation *invocation, const json_t *rows,
                const struct column *columns, size_t count);
 /* What may be shown: control characters, and those that turn around what is seen, become \xNN or \u{N}. The caller frees it. */
 char *harmless_text(struct span text);
-/* A document on stdout; C1 controls are written as \uNNNN: they may reach a terminal. */
+/* A document on stdout; what harmless_text() changes is written as \uNNNN, since it may reach a terminal. */
 void put_json(const json_t *document, size_t flags);
 /* One document with --json. */
 void print_json(const json_t *document);

@@ -298,9 +298,8 @@ enum config_purpose {
 struct config *config_load(const char *file, enum config_purpose purpose, struct buffer *report)
 	MUST_CHECK;
 struct config *config_share(struct config *config);
-void config_release(
-	struct config *
-		config); /* takes NULL; wipes sources' and handlers' secrets with the last reference */
+/* Takes NULL; wipes sources' and handlers' secrets with the last reference. */
+void config_release(struct config *config);
 /* A reference that does not keep these secrets. */
 struct config *config_share_settings(struct config *config);
 void config_release_settings(struct config *config); /* takes NULL */

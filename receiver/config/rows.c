@@ -52,7 +52,7 @@ static const struct schema_row limits_rows[] = {
 	  .least = "1",
 	  .most = "1000000",
 	  .reload = true,
-	  .text = "Open connections of one address. More are closed at accept. Trusted proxies are not counted." },
+	  .text = "Open connections of one address, or of one /64 of IPv6. More are closed at accept. Trusted proxies are not counted." },
 	{ .name = "memory",
 	  .kind = SCHEMA_SIZE,
 	  FIELD(limits_settings, memory),

@@ -1,7 +1,7 @@
 // doctor: a healthy installation has no finding; each thing that is broken is one, with a remedy, and changes nothing.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { chmod, chown, mkdtemp, open, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, open, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
@@ -134,6 +134,17 @@ describe('doctor', { timeout: 180_000, concurrency: 4 }, () => {
     await finds(hook, 'handlers', /everybody can change/);
     await hook.configure({ handlers: { record: recorder({ on: ['github/*'] }) } });
     await doctor(hook, 0);
+  });
+
+  it('a file whose name is no UTF-8', async (t) => {
+    const hook = await prepare(t, { sources, handlers: { odd: { on: ['github/*'], exec: ['./program'] } } });
+    const odd = Buffer.concat([Buffer.from(`${hook.dir}/`), Buffer.from([0xff, 0xfe])]);
+    await mkdir(odd, { mode: 0o777 });
+    await chmod(odd, 0o777);
+    await run('sh', ['-c', 'd="$1/$(printf "\\377\\376")"; cp -r "$1/hooklatch.yaml" "$1/tls" "$1/secrets" "$d/"; exec "$2" doctor --quick --json -c "$d/hooklatch.yaml"', 'sh', hook.dir, hook.binary]).then(() => assert.fail('no finding'), ({ code, stdout }) => {
+      assert.equal(code, 6);
+      assert.ok(JSON.parse(stdout).some((row) => row.result === 'finding' && /everybody can replace .*\?\?/.test(row.message)));
+    });
   });
 
   it('few descriptors, small files', async (t) => {

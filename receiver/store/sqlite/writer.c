@@ -92,7 +92,7 @@ rollback(struct store *store)
 }
 
 /* Only a checkpoint writes to the database, and only we make one. */
-void
+static void
 remember_file(struct store *store)
 {
 	struct stat status;

@@ -319,7 +319,6 @@ void replays_finish(struct store *store);
 bool writer_transaction(struct store *store,
                         bool (*work)(struct store *store, void *context, struct error *err),
                         void *context, struct error *err) ON_THREAD(store_thread) MUST_CHECK;
-void remember_file(struct store *store);
 void writer_failed(struct store *store, const struct error *err) ON_THREAD(store_thread);
 
 /* names.c */
