@@ -180,6 +180,22 @@ buffer_byte(struct buffer *buffer, char byte)
 }
 
 void
+buffer_number(struct buffer *buffer, int64_t number)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+	uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+	do {
+		digits[--at] = "0123456789"[rest % 10];
+		rest /= 10;
+	} while (rest > 0);
+	if (number < 0) {
+		digits[--at] = '-';
+	}
+	buffer_append(buffer, digits + at, sizeof(digits) - at);
+}
+
+void
 buffer_lower(struct buffer *buffer, struct span text)
 {
 	for (size_t i = 0; i < text.size; i++) {

@@ -41,6 +41,7 @@ void buffer_append(struct buffer *buffer, const void *data,
                    size_t size); /* look at `failed` once, at the end */
 void buffer_text(struct buffer *buffer, const char *text);
 void buffer_span(struct buffer *buffer, struct span text);
+void buffer_number(struct buffer *buffer, int64_t number); /* in decimal */
 void buffer_byte(struct buffer *buffer, char byte);
 void buffer_lower(struct buffer *buffer, struct span text); /* ASCII letters in lower case */
 void buffer_format(struct buffer *buffer, const char *format, ...) PRINTF(2, 3);

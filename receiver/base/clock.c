@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#define LAST_DIGIT 25 /* of the microseconds */
+
 static int64_t
 clock_read(clockid_t id)
 {
@@ -24,6 +26,32 @@ clock_boot_ns(void)
 	return clock_read(CLOCK_BOOTTIME);
 }
 
+/* The second that a thread named last: a busy one names it thousands of times. */
+static _Thread_local struct {
+	bool named;
+	int64_t seconds;
+	char text[CLOCK_TEXT_BYTES];
+} last;
+
+static void
+name_second(int64_t seconds)
+{
+	time_t when = (time_t)seconds;
+	struct tm parts;
+	last.named = true;
+	last.seconds = seconds;
+	if (gmtime_r(&when, &parts) == NULL || parts.tm_year < -1900 || parts.tm_year > 8099) {
+		last.named = false;
+		(void)snprintf(last.text, sizeof(last.text), "1970-01-01T00:00:00.000000Z");
+		return;
+	}
+	(void)snprintf(last.text, sizeof(last.text), "%04u-%02u-%02uT%02u:%02u:%02u.000000Z",
+	               (unsigned)(parts.tm_year + 1900) % 10000U,
+	               (unsigned)(parts.tm_mon + 1) % 100U, (unsigned)parts.tm_mday % 100U,
+	               (unsigned)parts.tm_hour % 100U, (unsigned)parts.tm_min % 100U,
+	               (unsigned)parts.tm_sec % 100U);
+}
+
 void
 clock_text(int64_t wall_ns, char text[CLOCK_TEXT_BYTES])
 {
@@ -33,17 +61,18 @@ clock_text(int64_t wall_ns, char text[CLOCK_TEXT_BYTES])
 		rest += NS_PER_S;
 		seconds--;
 	}
-	time_t when = (time_t)seconds;
-	struct tm parts;
-	if (gmtime_r(&when, &parts) == NULL || parts.tm_year < -1900 || parts.tm_year > 8099) {
-		(void)snprintf(text, CLOCK_TEXT_BYTES, "1970-01-01T00:00:00.000000Z");
+	if (!last.named || last.seconds != seconds) {
+		name_second(seconds);
+	}
+	memcpy(text, last.text, CLOCK_TEXT_BYTES);
+	if (!last.named) {
 		return;
 	}
-	(void)snprintf(text, CLOCK_TEXT_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ",
-	               (unsigned)(parts.tm_year + 1900) % 10000U,
-	               (unsigned)(parts.tm_mon + 1) % 100U, (unsigned)parts.tm_mday % 100U,
-	               (unsigned)parts.tm_hour % 100U, (unsigned)parts.tm_min % 100U,
-	               (unsigned)parts.tm_sec % 100U, (unsigned)(rest / NS_PER_US) % 1000000U);
+	uint64_t micros = (uint64_t)(rest / NS_PER_US);
+	for (size_t at = LAST_DIGIT; micros > 0; at--) {
+		text[at] = "0123456789"[micros % 10];
+		micros /= 10;
+	}
 }
 
 /* Exactly `digits` decimal digits at *at. */

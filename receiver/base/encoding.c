@@ -277,12 +277,26 @@ utf8_plain(struct span text)
 	return true;
 }
 
+/* How much of the beginning stands for itself between quotes. */
+static size_t
+plain_prefix(struct span text)
+{
+	size_t at = 0;
+	while (at < text.size && text.data[at] >= 0x20 && text.data[at] < 0x7f &&
+	       text.data[at] != '"' && text.data[at] != '\\') {
+		at++;
+	}
+	return at;
+}
+
 void
 json_quote(struct buffer *out, struct span text)
 {
 	buffer_byte(out, '"');
-	bool utf8 = utf8_valid(text);
-	for (size_t at = 0; at < text.size;) {
+	size_t plain = plain_prefix(text);
+	buffer_append(out, text.data, plain);
+	bool utf8 = plain == text.size || utf8_valid(span_after(text, plain));
+	for (size_t at = plain; at < text.size;) {
 		size_t size = utf8 ? utf8_sequence(text, at) : 1;
 		unsigned code;
 		if (utf8 && utf8_unseen(text, at, &code) > 0) {

@@ -71,8 +71,7 @@ tell_breaker(struct engine *engine, const char *handler, const struct breaker *b
 		                     .type = SPAN("breaker.opened"),
 		                     .body_block = buffer_steal(&body),
 		                     .body_size = size,
-		                     .headers_block = memory_text("[]"),
-		                     .headers_size = 2,
+		                     .headers = SPAN("[]"),
 		                     .received_ns = clock_wall_ns() };
 	struct event *event = event_create(&parts);
 	struct config *config = engine_config(engine);

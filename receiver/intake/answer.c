@@ -1,35 +1,48 @@
 #include "receiver/intake/answer.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "receiver/base/clock.h"
 #include "receiver/base/encoding.h"
 #include "receiver/metrics/metrics.h"
 
-#define RETRY_AFTER_S 5
+#define RETRY_AFTER_S    5
+#define SPARE_MOST_BYTES 4096 /* a larger buffer is given back */
 
 static void
 json_member(struct buffer *out, const char *name, struct span value)
 {
-	buffer_format(out, ",\"%s\":", name);
+	buffer_span(out, SPAN(",\""));
+	buffer_text(out, name);
+	buffer_span(out, SPAN("\":"));
 	json_quote(out, value);
+}
+
+static void
+json_count(struct buffer *out, const char *name, int64_t value)
+{
+	buffer_span(out, SPAN(",\""));
+	buffer_text(out, name);
+	buffer_span(out, SPAN("\":"));
+	buffer_number(out, value);
 }
 
 static void
 json_body(const struct answer *answer, struct buffer *out)
 {
 	const struct result_row *row = result_row(answer->result);
-	buffer_format(out, "{\"result\":\"%s\"", row->word);
+	buffer_span(out, SPAN("{\"result\":\""));
+	buffer_text(out, row->word);
+	buffer_byte(out, '"');
 	if (answer->event != NULL && answer->events == 0) {
 		json_member(out, "event_id", answer->event->id);
 		if (answer->event->seq > 0 && answer->result < RESULT_FIRST_REFUSAL) {
-			buffer_format(out, ",\"sequence\":%" PRId64, answer->event->seq);
+			json_count(out, "sequence", answer->event->seq);
 		}
 	}
 	if (answer->events > 0) {
-		buffer_format(out, ",\"events\":%" PRId64 ",\"new\":%" PRId64, answer->events,
-		              answer->fresh);
+		json_count(out, "events", answer->events);
+		json_count(out, "new", answer->fresh);
 	}
 	if (answer->state != NULL) {
 		json_member(out, "state", span_of(answer->state));
@@ -80,26 +93,42 @@ choose_response(const struct answer *answer, struct buffer *body, struct http_re
 }
 
 void
-answer_send(struct http_exchange *exchange, const struct answer *answer)
+answer_space_init(struct answer_space *space)
+{
+	buffer_init(&space->body, 65536);
+	buffer_init(&space->fields, 65536);
+}
+
+void
+answer_space_finish(struct answer_space *space)
+{
+	buffer_finish(&space->body);
+	buffer_finish(&space->fields);
+}
+
+void
+answer_send(struct answer_space *space, struct http_exchange *exchange, const struct answer *answer)
 {
 	const struct result_row *row = result_row(answer->result);
-	struct buffer body;
-	struct buffer fields;
-	buffer_init(&body, 65536);
-	buffer_init(&fields, 65536);
+	struct buffer *body = &space->body;
+	struct buffer *fields = &space->fields;
+	body->size = 0;
+	fields->size = 0;
 	struct http_response response = { 0 };
-	choose_response(answer, &body, &response);
-	buffer_format(&fields, "Hooklatch-Result: %s\r\n", row->word);
+	choose_response(answer, body, &response);
+	buffer_span(fields, SPAN("Hooklatch-Result: "));
+	buffer_text(fields, row->word);
+	buffer_span(fields, SPAN("\r\n"));
 	if (answer->result == RESULT_CHALLENGE && answer->reply.fields != NULL) {
-		buffer_text(&fields, answer->reply.fields);
+		buffer_text(fields, answer->reply.fields);
 	} else if (answer->result == RESULT_METHOD) {
-		buffer_format(&fields, "Allow: %s\r\n", answer->methods);
+		buffer_format(fields, "Allow: %s\r\n", answer->methods);
 	} else if (row->status == 503) {
-		buffer_format(&fields, "Retry-After: %d\r\n", RETRY_AFTER_S);
+		buffer_format(fields, "Retry-After: %d\r\n", RETRY_AFTER_S);
 	}
-	buffer_byte(&fields, '\0');
-	response.fields = fields.data;
-	response.body = buffer_view(&body);
+	buffer_byte(fields, '\0');
+	response.fields = fields->data;
+	response.body = buffer_view(body);
 	response.close = answer->result == RESULT_MALFORMED && answer->source == NULL;
 	int64_t took_ns = clock_wall_ns() - exchange->received_ns;
 	metrics_answered(answer->result, 1);
@@ -109,6 +138,8 @@ answer_send(struct http_exchange *exchange, const struct answer *answer)
 		metrics_source_answered(answer->source->name, answer->result, late);
 	}
 	http_answer(exchange, &response);
-	buffer_finish(&body);
-	buffer_finish(&fields);
+	if (body->failed || fields->failed || body->room > SPARE_MOST_BYTES ||
+	    fields->room > SPARE_MOST_BYTES) {
+		answer_space_finish(space);
+	}
 }

@@ -22,6 +22,15 @@ struct answer {
 	struct http_response reply;  /* of a challenge: its own form */
 };
 
-void answer_send(struct http_exchange *exchange, const struct answer *answer) ON_THREAD(net_thread);
+/* Where answers are put together, one after the other; a loop's own. */
+struct answer_space {
+	struct buffer body;
+	struct buffer fields;
+};
+
+void answer_space_init(struct answer_space *space);
+void answer_space_finish(struct answer_space *space);
+void answer_send(struct answer_space *space, struct http_exchange *exchange,
+                 const struct answer *answer) ON_THREAD(net_thread);
 
 #endif

@@ -15,7 +15,7 @@ struct gathering {
 	const struct events_reading *reading;
 	struct arrival *first;
 	struct arrival **tail;
-	struct buffer headers; /* as JSON, of every event */
+	struct buffer *headers; /* as JSON, of every event; the loop's own */
 	size_t bytes;          /* of copies: of bodies and headers */
 	size_t unwanted;       /* by `types` */
 	char last_id[EVENT_ID_MOST_BYTES + 1];
@@ -67,11 +67,11 @@ fields_json(const struct source *source, struct fields fields, struct buffer *ou
 
 /* --- events --- */
 
-/* `headers` and `block` are the event's own from here on. */
+/* `block` is the event's own from here on. */
 /* NOLINTBEGIN(readability-non-const-parameter) */
 static struct event *
-build_event(const struct gathering *gathering, struct span id, struct span type, char *headers,
-            char *block, size_t size)
+build_event(const struct gathering *gathering, struct span id, struct span type, char *block,
+            size_t size)
 {
 	const struct request *request = gathering->request;
 	char uuid[37];
@@ -82,8 +82,7 @@ build_event(const struct gathering *gathering, struct span id, struct span type,
 	struct event_parts parts = { .source = span_of(request->source->name),
 		                     .id = id,
 		                     .type = type,
-		                     .headers_block = headers,
-		                     .headers_size = gathering->headers.size,
+		                     .headers = buffer_view(gathering->headers),
 		                     .body_block = block,
 		                     .body_size = size,
 		                     .received_ns = request->exchange->received_ns };
@@ -95,8 +94,7 @@ static struct arrival *
 build_arrival(const struct request *request, struct event *event)
 {
 	const struct config *config = request->config;
-	struct arrival *arrival =
-		memory_need(sizeof(*arrival) + config->handler_count * sizeof(arrival->wanted[0]));
+	struct arrival *arrival = arrival_take(request->loop, config->handler_count);
 	arrival->intent.kind = INTENT_ARRIVAL;
 	arrival->event = event;
 	arrival->loop = request->loop->index;
@@ -158,29 +156,24 @@ gather(void *context, struct span id, struct span type, struct span text)
 		keep_name(gathering->last_type, type);
 		return true;
 	}
-	if (gathering->headers.size == 0) {
-		fields_json(request->source, request->exchange->fields, &gathering->headers);
+	if (gathering->headers->size == 0) {
+		fields_json(request->source, request->exchange->fields, gathering->headers);
 	}
-	char *headers = gathering->headers.data;
 	if (!gathering->reading->several) {
 		block = take_body(request, &size);
-		gathering->headers.data = NULL;
 	} else {
-		size_t charge = size + gathering->headers.size;
+		size_t charge = size + gathering->headers->size;
 		if (!net_memory_take(request->loop->intake->net, charge)) {
 			return false;
 		}
 		gathering->bytes += charge;
 		block = copy_bytes(text.data, size);
-		headers = copy_bytes(gathering->headers.data, gathering->headers.size);
-		if (block == NULL || headers == NULL) {
-			free(block);
-			free(headers);
+		if (block == NULL) {
 			return false;
 		}
 	}
 	struct arrival *arrival =
-		build_arrival(request, build_event(gathering, id, type, headers, block, size));
+		build_arrival(request, build_event(gathering, id, type, block, size));
 	arrival->position = (int64_t)gathering->reading->count - 1;
 	*gathering->tail = arrival;
 	gathering->tail = &arrival->sibling;
@@ -192,7 +185,7 @@ drop(struct gathering *gathering)
 {
 	while (gathering->first != NULL) {
 		struct arrival *next = gathering->first->sibling;
-		arrival_free(gathering->first);
+		arrival_give_back(gathering->request->loop, gathering->first);
 		gathering->first = next;
 	}
 	net_memory_release(gathering->request->loop->intake->net, gathering->bytes);
@@ -274,8 +267,12 @@ request_submit(struct intake *intake, struct request *request)
 		                          .context = &gathering,
 		                          .event = gather };
 	gathering.reading = &reading;
-	buffer_init(&gathering.headers, 16 * 1024 * 1024);
+	struct buffer *headers = &request->loop->headers;
+	headers->size = 0;
+	gathering.headers = headers;
 	gathering.tail = &gathering.first;
 	conclude(intake, &gathering, events_read(&reading));
-	buffer_finish(&gathering.headers);
+	if (headers->room > INTAKE_SPARE_BYTES) {
+		buffer_finish(headers);
+	}
 }

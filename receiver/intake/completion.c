@@ -133,8 +133,8 @@ count_others(const struct request *request, const struct arrival *first, const s
 static void
 ON_THREAD(net_thread) complete(struct intake *intake, struct arrival *arrival)
 {
-	struct request *request =
-		waiting_take(&intake->loops[arrival->loop].waiting, arrival->cookie);
+	size_t loop = arrival->loop;
+	struct request *request = waiting_take(&intake->loops[loop].waiting, arrival->cookie);
 	ALWAYS(request != NULL, "waiting-request");
 	struct tally tally = tally_of(arrival);
 	bool several = arrival->whole != NULL;
@@ -155,7 +155,7 @@ ON_THREAD(net_thread) complete(struct intake *intake, struct arrival *arrival)
 			                 .events = several ? (int64_t)arrival->whole->events : 0,
 			                 .fresh = tally.fresh };
 		request->exchange->data = NULL;
-		answer_send(request->exchange, &answer);
+		answer_send(&request->loop->answers, request->exchange, &answer);
 	} else {
 		metrics_answered(tally.result, 1); /* stored all the same */
 		metrics_source_answered(request->source->name, tally.result, true);
@@ -164,7 +164,7 @@ ON_THREAD(net_thread) complete(struct intake *intake, struct arrival *arrival)
 	request_free(request);
 	while (arrival != NULL) {
 		struct arrival *next = arrival->sibling;
-		arrival_free(arrival);
+		arrival_give_back(&intake->loops[loop], arrival);
 		arrival = next;
 	}
 }

@@ -53,7 +53,7 @@ ON_THREAD(net_thread) send_answer(struct request *request, const struct challeng
 		                            .fields = terminated } };
 	struct http_exchange *exchange = request->exchange;
 	exchange->data = NULL;
-	answer_send(exchange, &answer);
+	answer_send(&request->loop->answers, exchange, &answer);
 	free(terminated);
 	request_free(request);
 }

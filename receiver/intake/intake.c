@@ -31,7 +31,7 @@ request_free(struct request *request)
 	}
 	config_release(request->config);
 	metrics_inflight(-1);
-	free(request);
+	request_give_back(request);
 }
 
 static struct intake_loop *
@@ -198,7 +198,7 @@ request_reject(struct intake *intake, struct http_exchange *exchange, struct req
 		                 .methods = request == NULL ? "POST"
 		                                            : endpoint_methods(request->source),
 		                 .reason = result == RESULT_MALFORMED ? reason : NULL };
-	answer_send(exchange, &answer);
+	answer_send(&loop_of(intake, exchange)->answers, exchange, &answer);
 	if (request != NULL) {
 		request_free(request);
 	}
@@ -243,12 +243,11 @@ judge_head(struct intake *intake, struct http_exchange *exchange, struct request
 	if (source == NULL) {
 		return RESULT_NOT_FOUND;
 	}
-	struct request *request = malloc(sizeof(*request));
+	struct request *request = request_take(loop);
 	if (request == NULL) {
 		return RESULT_OVERLOADED;
 	}
 	metrics_inflight(1);
-	request->loop = loop;
 	request->exchange = exchange;
 	request->config = config_share(loop->config);
 	request->source = source;
@@ -392,7 +391,7 @@ request_ignore(struct request *request, const char *why, struct span id, struct 
 		                 .request_id = request->id,
 		                 .source = request->source };
 	exchange->data = NULL;
-	answer_send(exchange, &answer);
+	answer_send(&request->loop->answers, exchange, &answer);
 	request_free(request);
 }
 
@@ -447,7 +446,7 @@ ON_THREAD(net_thread) give_up_waiting(struct http_exchange *exchange, struct req
 	struct answer answer = { .result = RESULT_STORE_UNAVAILABLE,
 		                 .request_id = request->id,
 		                 .source = request->source };
-	answer_send(exchange, &answer);
+	answer_send(&request->loop->answers, exchange, &answer);
 }
 
 static void
@@ -545,6 +544,8 @@ intake_create(struct intake **ret, size_t loops, struct store *store, struct key
 		intake->loops[i].intake = intake;
 		intake->loops[i].index = i;
 		waiting_init(&intake->loops[i].waiting);
+		buffer_init(&intake->loops[i].headers, (size_t)16 * 1024 * 1024);
+		answer_space_init(&intake->loops[i].answers);
 	}
 	*ret = intake;
 	return true;
@@ -559,6 +560,7 @@ intake_destroy(struct intake *intake)
 	for (size_t i = 0; i < intake->loop_count; i++) {
 		config_release(intake->loops[i].config);
 		waiting_finish(&intake->loops[i].waiting);
+		spares_finish(&intake->loops[i]);
 	}
 	free(intake->loops);
 	free(intake);
@@ -576,6 +578,7 @@ on_config(struct net_call *call)
 	struct config_call *change = CONTAINER(call, struct config_call, call);
 	config_release(change->loop->config);
 	change->loop->config = change->config;
+	spares_finish(change->loop); /* made for the old one's handlers */
 	mac_thread_finish(); /* what it keyed with the old secrets */
 	free(change);
 }

@@ -8,11 +8,14 @@
 #include "receiver/log/log.h"
 #include "receiver/verify/signature.h"
 
-#define INTAKE_LOOPS_MOST 16
+#define INTAKE_LOOPS_MOST  16
+#define INTAKE_SPARES      256  /* of a kind and loop */
+#define INTAKE_SPARE_BYTES 4096 /* a larger buffer is given back */
 
 /* A request from its head to its answer. Belongs to its loop; its arrivals go to the store and come back. */
 struct request {
 	struct intake_loop *loop;
+	struct request *next_spare;
 	struct http_exchange *exchange; /* NULL: the client has gone */
 	struct config *config;          /* the one that it began with */
 	const struct source *source;
@@ -35,6 +38,13 @@ struct intake_loop {
 	struct config *config;
 	struct waiting waiting;
 	uint64_t requests;    /* so far */
+	/* What has ended waits for the next one, so that an event costs two allocations: its own, and its body. */
+	struct request *spare_requests;
+	size_t spare_request_count;
+	struct arrival *spare_arrivals; /* by their siblings */
+	size_t spare_arrival_count;
+	struct buffer headers; /* of the request at hand */
+	struct answer_space answers;
 	int64_t diagnosed_ns; /* when a refused signature was looked into last */
 	int64_t told_ns; /* refusals in the log: when the last was told, how many more may be at once, and were not */
 	int64_t tellable;
@@ -50,6 +60,14 @@ struct intake {
 	atomic_llong waiting;
 	uint32_t life; /* tells the requests of one life of the service from another's */
 };
+
+/* spares.c */
+struct request *request_take(struct intake_loop *loop); /* its fields as they were; NULL: no memory */
+void request_give_back(struct request *request);
+/* Zeroed, with room for so many handlers. */
+struct arrival *arrival_take(struct intake_loop *loop, size_t handlers);
+void arrival_give_back(struct intake_loop *loop, struct arrival *arrival);
+void spares_finish(struct intake_loop *loop);
 
 /* intake.c */
 void request_free(struct request *request);

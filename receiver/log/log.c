@@ -38,25 +38,31 @@ put(struct log_line *line, const char *data, size_t size)
 	}
 }
 
+/* The rest of the line as a buffer: what does not fit fails, and nothing is allocated. */
+static struct buffer
+rest_of(struct log_line *line)
+{
+	size_t room = sizeof(line->data) - TAIL_BYTES - line->size;
+	return (struct buffer){ .data = line->data + line->size, .room = room, .limit = room };
+}
+
+static void
+put_name(struct buffer *rest, const char *name)
+{
+	bool text = log_current_format() == LOG_TEXT;
+	buffer_span(rest, text ? SPAN(" ") : SPAN(",\""));
+	buffer_text(rest, name);
+	buffer_span(rest, text ? SPAN("=") : SPAN("\":"));
+}
+
 /* `name` and `value`, or nothing when both do not fit. */
 static void
 put_field(struct log_line *line, const char *name, const char *value, size_t size)
 {
-	size_t name_size = strlen(name);
-	bool text = log_current_format() == LOG_TEXT;
-	if (sizeof(line->data) - TAIL_BYTES - line->size < name_size + size + 8) {
-		return;
-	}
-	if (text) {
-		put(line, " ", 1);
-		put(line, name, name_size);
-		put(line, "=", 1);
-	} else {
-		put(line, ",\"", 2);
-		put(line, name, name_size);
-		put(line, "\":", 2);
-	}
-	put(line, value, size);
+	struct buffer rest = rest_of(line);
+	put_name(&rest, name);
+	buffer_append(&rest, value, size);
+	line->size += rest.failed ? 0 : rest.size;
 }
 
 void
@@ -76,8 +82,8 @@ log_begin(struct log_line *line, enum log_level level, const char *event, const 
 	va_end(arguments);
 	char when[CLOCK_TEXT_BYTES];
 	clock_text(clock_wall_ns(), when);
-	char head[256];
 	if (log_current_format() == LOG_TEXT) {
+		char head[256];
 		(void)snprintf(head, sizeof(head), "%s %-5s %s:", when, level_names[level], event);
 		put(line, head, strlen(head));
 		put(line, " ", 1);
@@ -88,9 +94,15 @@ log_begin(struct log_line *line, enum log_level level, const char *event, const 
 		buffer_finish(&quoted);
 		return;
 	}
-	(void)snprintf(head, sizeof(head), "{\"ts\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", when,
-	               level_names[level], event);
-	put(line, head, strlen(head));
+	struct buffer rest = rest_of(line);
+	buffer_span(&rest, SPAN("{\"ts\":\""));
+	buffer_text(&rest, when);
+	buffer_span(&rest, SPAN("\",\"level\":\""));
+	buffer_text(&rest, level_names[level]);
+	buffer_span(&rest, SPAN("\",\"event\":\""));
+	buffer_text(&rest, event);
+	buffer_byte(&rest, '"');
+	line->size = rest.size;
 	log_text(line, "msg", span_of(message));
 }
 
@@ -103,13 +115,10 @@ log_text(struct log_line *line, const char *name, struct span value)
 	if (value.size > VALUE_MOST_BYTES) {
 		value.size = VALUE_MOST_BYTES;
 	}
-	struct buffer quoted;
-	buffer_init(&quoted, sizeof(line->data) * 2);
-	json_quote(&quoted, value);
-	if (!quoted.failed) {
-		put_field(line, name, quoted.data, quoted.size);
-	}
-	buffer_finish(&quoted);
+	struct buffer rest = rest_of(line);
+	put_name(&rest, name);
+	json_quote(&rest, value);
+	line->size += rest.failed ? 0 : rest.size;
 }
 
 void

@@ -84,15 +84,15 @@ set_trace_id(struct event *event)
 struct event *
 event_create(const struct event_parts *parts)
 {
-	size_t texts = parts->source.size + parts->id.size + parts->type.size + 3;
+	size_t texts =
+		parts->source.size + parts->id.size + parts->type.size + parts->headers.size + 4;
 	struct event *event = memory_need(sizeof(*event) + texts);
 	char *at = (char *)(event + 1);
 	atomic_init(&event->references, 1);
 	event->source = put(&at, parts->source);
 	event->id = put(&at, parts->id);
 	event->type = put(&at, parts->type);
-	event->headers_block = parts->headers_block;
-	event->headers = (struct span){ parts->headers_block, parts->headers_size };
+	event->headers = put(&at, parts->headers);
 	event->body_block = parts->body_block;
 	event->body = (struct span){ parts->body_block, parts->body_size };
 	event->received_ns = parts->received_ns;
@@ -115,7 +115,6 @@ event_release(struct event *event)
 	    atomic_fetch_sub_explicit(&event->references, 1, memory_order_acq_rel) != 1) {
 		return;
 	}
-	free(event->headers_block);
 	free(event->body_block);
 	free(event);
 }

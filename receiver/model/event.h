@@ -31,15 +31,13 @@ struct event {
 	struct span headers; /* JSON array of [name, value] */
 	struct span body;    /* not terminated */
 	char *body_block;
-	char *headers_block;
 };
 
 struct event_parts {
 	struct span source;
 	struct span id;
 	struct span type;
-	char *headers_block; /* stolen; may be NULL */
-	size_t headers_size;
+	struct span headers;
 	char *body_block; /* stolen; may be NULL */
 	size_t body_size;
 	int64_t received_ns;

@@ -8,11 +8,8 @@
  *
  * Each state has one deadline. connection_run() goes on until it would block, or has had its turn. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -36,31 +33,34 @@ static void
 on_ready(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd;
-	(void)what;
 	thread_is(&net_thread);
-	run(argument);
+	struct connection *c = argument;
+	if ((what & (EV_READ | EV_CLOSED)) != 0) {
+		wire_stirred(&c->wire, (what & EV_CLOSED) != 0);
+	}
+	run(c);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *argument);
 
-/* False: nobody would tell when it is ready. */
-static bool
-watch(struct connection *c, short what)
+/* A deadline that moves later leaves the timer where it is: it looks, and goes on to the new one. */
+static void
+watch_deadline(struct connection *c)
 {
-	(void)event_del(&c->event);
-	return what == 0 ||
-	       (event_assign(&c->event, c->loop->base, c->fd, what, on_ready, c) == 0 &&
-	        event_add(&c->event, NULL) == 0);
+	if (c->deadline_ns == 0 || (c->timer_ns != 0 && c->timer_ns <= c->deadline_ns)) {
+		return;
+	}
+	int64_t left_ns = c->deadline_ns - clock_boot_ns();
+	struct timeval timeout = timeval_of(left_ns < 0 ? 0 : left_ns + NS_PER_US - 1);
+	(void)event_add(&c->timer, &timeout);
+	c->timer_ns = c->deadline_ns;
 }
 
 static void
 set_deadline(struct connection *c, int64_t ns)
 {
-	(void)event_del(&c->timer);
-	if (ns > 0) {
-		struct timeval timeout = timeval_of(ns);
-		(void)event_add(&c->timer, &timeout);
-	}
+	c->deadline_ns = ns > 0 ? clock_boot_ns() + ns : 0;
+	watch_deadline(c);
 }
 
 static void
@@ -86,7 +86,7 @@ enter(struct connection *c, enum connection_state state)
 
 enum io {
 	IO_GOOD,
-	IO_AGAIN, /* would block; the event is armed */
+	IO_AGAIN, /* would block; an edge will tell */
 	IO_ENDED,
 	IO_FAILED,
 };
@@ -95,8 +95,8 @@ static enum io
 tls_result(struct connection *c, int code)
 {
 	switch (SSL_get_error(c->ssl, code)) {
-	case SSL_ERROR_WANT_READ: return watch(c, EV_READ) ? IO_AGAIN : IO_FAILED;
-	case SSL_ERROR_WANT_WRITE: return watch(c, EV_WRITE) ? IO_AGAIN : IO_FAILED;
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE: return IO_AGAIN;
 	case SSL_ERROR_ZERO_RETURN: return IO_ENDED;
 	default: ERR_clear_error(); return IO_FAILED;
 	}
@@ -114,18 +114,12 @@ read_some(struct connection *c, char *data, size_t room, size_t *got)
 		*got = (size_t)size;
 		return IO_GOOD;
 	}
-	ssize_t size;
-	do {
-		size = recv(c->fd, data, room, 0);
-	} while (size < 0 && errno == EINTR);
+	ssize_t size = wire_receive(&c->wire, data, room);
 	if (size > 0) {
 		*got = (size_t)size;
 		return IO_GOOD;
 	}
-	if (size < 0 && errno == EAGAIN) {
-		return watch(c, EV_READ) ? IO_AGAIN : IO_FAILED;
-	}
-	return size == 0 ? IO_ENDED : IO_FAILED;
+	return size == 0 ? IO_ENDED : errno == EAGAIN ? IO_AGAIN : IO_FAILED;
 }
 
 static enum io
@@ -140,18 +134,38 @@ write_some(struct connection *c, const char *data, size_t size, size_t *wrote)
 		*wrote = (size_t)done;
 		return IO_GOOD;
 	}
-	ssize_t done;
-	do {
-		done = send(c->fd, data, size, MSG_NOSIGNAL);
-	} while (done < 0 && errno == EINTR);
+	ssize_t done = wire_send(&c->wire, data, size);
 	if (done >= 0) {
 		*wrote = (size_t)done;
 		return IO_GOOD;
 	}
-	if (errno == EAGAIN) {
-		return watch(c, EV_WRITE) ? IO_AGAIN : IO_FAILED;
+	return errno == EAGAIN ? IO_AGAIN : IO_FAILED;
+}
+
+/* What is empty between two requests is nobody's own: a loop keeps one, and thousands of idle connections none. */
+static void
+borrow(struct buffer *buffer, struct buffer *spare)
+{
+	if (buffer->data == NULL && spare->data != NULL) {
+		buffer->data = spare->data;
+		buffer->room = spare->room;
+		*spare = (struct buffer){ .limit = spare->limit };
 	}
-	return IO_FAILED;
+}
+
+static void
+give_back(struct buffer *buffer, struct buffer *spare)
+{
+	if (buffer->data == NULL || buffer->size > 0) {
+		return;
+	}
+	if (spare->data == NULL && buffer->room <= NET_READ_BYTES) {
+		spare->data = buffer->data;
+		spare->room = buffer->room;
+		*buffer = (struct buffer){ .limit = buffer->limit };
+		return;
+	}
+	buffer_finish(buffer);
 }
 
 /* --- life --- */
@@ -163,17 +177,22 @@ connection_open(struct net_loop *loop, struct listener *listener, int fd,
 	struct connection *c = memory_need(sizeof(*c));
 	c->loop = loop;
 	c->listener = listener;
-	c->fd = fd;
+	wire_init(&c->wire, fd);
 	c->peer = *peer;
 	c->counted = counted;
 	buffer_init(&c->in, (size_t)HTTP1_FIELDS_MOST * 65536);
 	buffer_init(&c->out, 1024 * 1024 * 1024);
-	(void)event_assign(&c->event, loop->base, fd, EV_READ, on_ready, c);
+	(void)event_assign(&c->event, loop->base, fd,
+	                   EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_ready, c);
 	(void)event_assign(&c->timer, loop->base, -1, 0, on_deadline, c);
 	TAILQ_INSERT_TAIL(&loop->open, c, link);
+	if (event_add(&c->event, NULL) != 0) { /* nobody would tell when it is ready */
+		connection_close(c);
+		return;
+	}
 	if (listener->tls != NULL) {
 		c->ssl = tls_new(listener->tls);
-		if (c->ssl == NULL || SSL_set_fd(c->ssl, fd) != 1) {
+		if (c->ssl == NULL || !wire_carry(&c->wire, c->ssl)) {
 			connection_close(c);
 			return;
 		}
@@ -208,21 +227,23 @@ ON_THREAD(net_thread) exchange_free(struct connection *c)
 	}
 	net_memory_release(c->loop->net, exchange->shown.reserved);
 	buffer_finish(&exchange->shown.body);
-	free(exchange->head_block);
-	free(exchange);
+	exchange_end(exchange);
 }
 
 void
 connection_close(struct connection *c)
 {
 	leave_paused(c);
+	if (c->unheard) {
+		TAILQ_REMOVE(&c->loop->unheard, c, unheard_link);
+	}
 	exchange_free(c);
 	(void)event_del(&c->event);
 	(void)event_del(&c->timer);
 	if (c->ssl != NULL) {
 		SSL_free(c->ssl);
 	}
-	(void)close(c->fd);
+	(void)close(c->wire.fd);
 	if (c->counted) {
 		addresses_remove(c->loop->net->addresses, &c->peer);
 	}
@@ -235,60 +256,14 @@ connection_close(struct connection *c)
 
 /* --- answers --- */
 
+/* Made once a second. */
 static const char *
-reason_phrase(int status)
+date_of(struct net_loop *loop)
 {
-	static const struct {
-		int status;
-		const char *phrase;
-	} phrases[] = { { 200, "OK" },
-		        { 201, "Created" },
-		        { 202, "Accepted" },
-		        { 204, "No Content" },
-		        { 400, "Bad Request" },
-		        { 401, "Unauthorized" },
-		        { 403, "Forbidden" },
-		        { 404, "Not Found" },
-		        { 405, "Method Not Allowed" },
-		        { 408, "Request Timeout" },
-		        { 409, "Conflict" },
-		        { 413, "Content Too Large" },
-		        { 415, "Unsupported Media Type" },
-		        { 431, "Request Header Fields Too Large" },
-		        { 500, "Internal Server Error" },
-		        { 503, "Service Unavailable" } };
-	for (size_t i = 0; i < COUNT(phrases); i++) {
-		if (phrases[i].status == status) {
-			return phrases[i].phrase;
-		}
-	}
-	return "Other";
-}
-
-/* RFC 9110 section 6.6.1, made once a second. */
-static const char *
-date_field(struct net_loop *loop)
-{
-	time_t now = (time_t)(clock_wall_ns() / NS_PER_S);
-	if (loop->date_s != (int64_t)now) {
-		static const char *const days[] = {
-			"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"
-		};
-		static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-			                              "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-		struct tm parts;
-		loop->date_s = (int64_t)now;
-		if (gmtime_r(&now, &parts) != NULL) {
-			(void)snprintf(loop->date, sizeof(loop->date),
-			               "%s, %02u %s %04u %02u:%02u:%02u GMT",
-			               days[(unsigned)parts.tm_wday % 7U],
-			               (unsigned)parts.tm_mday % 100U,
-			               months[(unsigned)parts.tm_mon % 12U],
-			               (unsigned)(parts.tm_year + 1900) % 10000U,
-			               (unsigned)parts.tm_hour % 100U,
-			               (unsigned)parts.tm_min % 100U,
-			               (unsigned)parts.tm_sec % 100U);
-		}
+	int64_t now_s = clock_wall_ns() / NS_PER_S;
+	if (loop->date_s != now_s) {
+		loop->date_s = now_s;
+		response_date(now_s, loop->date);
 	}
 	return loop->date;
 }
@@ -303,24 +278,11 @@ http_answer(struct http_exchange *shown, const struct http_response *response)
 	bool early = !http1_body_ended(&exchange->body); /* before the request's end */
 	c->close_after = response->close || early || !exchange->head.keep_alive ||
 	                 atomic_load(&c->loop->net->stopping);
-	bool bodiless = response->status == 204;
-	bool head_only = span_equal(shown->method, SPAN("HEAD"));
-	struct buffer *out = &c->out;
-	buffer_format(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", response->status,
-	              reason_phrase(response->status), date_field(c->loop));
-	if (response->content_type != NULL) {
-		buffer_format(out, "Content-Type: %s\r\n", response->content_type);
-	}
-	if (!bodiless) {
-		buffer_format(out, "Content-Length: %zu\r\n", response->body.size);
-	}
-	/* RFC 9111 section 3: nothing of ours is worth keeping, and 404 would be kept by default. */
-	buffer_text(out, "Cache-Control: no-store\r\n");
-	buffer_text(out, response->fields == NULL ? "" : response->fields);
-	buffer_text(out, c->close_after ? "Connection: close\r\n\r\n" : "\r\n");
-	if (!bodiless && !head_only) {
-		buffer_span(out, response->body);
-	}
+	borrow(&c->out, &c->loop->spare_out);
+	response_write(&c->out, response,
+	               &(struct response_frame){ .date = date_of(c->loop),
+	                                         .head_only = span_equal(shown->method, SPAN("HEAD")),
+	                                         .close = c->close_after });
 	bool waiting = c->state == CONNECTION_WAIT;
 	leave_paused(c);
 	enter(c, CONNECTION_WRITE);
@@ -361,46 +323,17 @@ ON_THREAD(net_thread) run_handshake(struct connection *c)
 	return false;
 }
 
-static struct exchange *
-exchange_begin(struct connection *c)
-{
-	struct exchange *exchange = malloc(sizeof(*exchange));
-	if (exchange == NULL) {
-		return NULL;
-	}
-	memset(&exchange->shown, 0, sizeof(exchange->shown));
-	http1_head_init(&exchange->head);
-	exchange->body.state = HTTP1_CHUNK_SIZE;
-	exchange->head_block = NULL;
-	exchange->connection = c;
-	exchange->limit = 0;
-	exchange->announced = false;
-	exchange->answered = false;
-	exchange->continue_sent = false;
-	exchange->shown.loop = c->loop;
-	exchange->shown.peer = c->peer;
-	exchange->shown.proxies = c->listener->proxies.count == 0 ? NULL : &c->listener->proxies;
-	exchange->shown.mark = c->listener->mark;
-	exchange->shown.length = -1;
-	exchange->shown.patience_ns = NET_PATIENCE_NS;
-	c->exchange = exchange;
-	return exchange;
-}
-
-/* Makes what has been parsed visible to the service; the head's bytes get a block of their own. */
+/* Makes what has been parsed visible to the service; the head's bytes get a place of their own. */
 static bool
 ON_THREAD(net_thread) show_head(struct connection *c)
 {
 	struct exchange *exchange = c->exchange;
 	struct http1_head *head = &exchange->head;
 	size_t size = head->size == 0 ? head->line : head->size;
-	exchange->head_block = malloc(size + 1);
-	if (exchange->head_block == NULL) {
+	if (!exchange_keep_text(exchange, (struct span){ c->in.data, size })) {
 		return false;
 	}
-	const char *data = exchange->head_block;
-	memcpy(exchange->head_block, c->in.data, size);
-	exchange->head_block[size] = '\0';
+	const char *data = exchange->text.data;
 	struct http_exchange *shown = &exchange->shown;
 	shown->has_request_line = head->has_request_line;
 	if (head->has_request_line) {
@@ -483,9 +416,14 @@ ON_THREAD(net_thread) run_head(struct connection *c, size_t *turn)
 	if (closed) {
 		return false;
 	}
+	borrow(&c->in, &c->loop->spare_in);
 	if (!buffer_reserve(&c->in, NET_READ_BYTES)) {
 		connection_close(c);
 		return false;
+	}
+	bool stopping = atomic_load(&c->loop->net->stopping);
+	if (stopping) { /* the last chance of what has come meanwhile */
+		wire_stirred(&c->wire, false);
 	}
 	size_t got = 0;
 	switch (read_some(c, c->in.data + c->in.size, NET_READ_BYTES, &got)) {
@@ -494,10 +432,8 @@ ON_THREAD(net_thread) run_head(struct connection *c, size_t *turn)
 		*turn += got;
 		return true;
 	case IO_AGAIN:
-		if (c->in.size == 0) { /* an idle connection keeps no buffer */
-			buffer_finish(&c->in);
-		}
-		if (c->state == CONNECTION_IDLE && atomic_load(&c->loop->net->stopping)) {
+		give_back(&c->in, &c->loop->spare_in);
+		if (c->state == CONNECTION_IDLE && stopping) {
 			connection_close(c);
 		}
 		return false;
@@ -510,7 +446,6 @@ ON_THREAD(net_thread) run_head(struct connection *c, size_t *turn)
 static void
 ON_THREAD(net_thread) pause_for_memory(struct connection *c)
 {
-	(void)watch(c, 0);
 	enter(c, CONNECTION_PAUSED);
 	TAILQ_INSERT_TAIL(&c->loop->paused, c, paused_link);
 	(void)atomic_fetch_add(&c->loop->net->paused, 1);
@@ -567,7 +502,7 @@ ON_THREAD(net_thread) body_done(struct connection *c)
 {
 	const struct http_service *service = &c->loop->net->service;
 	struct http_exchange *shown = &c->exchange->shown;
-	(void)watch(c, 0);
+	give_back(&c->in, &c->loop->spare_in);
 	c->state = CONNECTION_BODY; /* an answer from inside request() is written by run() */
 	service->request(service->context, shown);
 	if (c->exchange->answered) {
@@ -696,7 +631,8 @@ ON_THREAD(net_thread) run_write(struct connection *c)
 		case IO_FAILED: connection_close(c); return false;
 		}
 	}
-	buffer_finish(&c->out);
+	c->out.size = 0;
+	give_back(&c->out, &c->loop->spare_out);
 	c->sent = 0;
 	exchange_free(c);
 	if (!c->close_after) {
@@ -707,7 +643,7 @@ ON_THREAD(net_thread) run_write(struct connection *c)
 		(void)SSL_shutdown(c->ssl);
 		ERR_clear_error();
 	}
-	(void)shutdown(c->fd, SHUT_WR);
+	(void)shutdown(c->wire.fd, SHUT_WR);
 	/* RFC 9112 section 9.6: what still comes would reset the connection, and the answer might not be read. */
 	enter(c, CONNECTION_LINGER);
 	return true;
@@ -719,14 +655,8 @@ ON_THREAD(net_thread) run_linger(struct connection *c)
 {
 	char data[NET_READ_BYTES / 2];
 	for (;;) {
-		ssize_t size = recv(c->fd, data, sizeof(data), 0);
-		if (size < 0 && errno == EINTR) {
-			continue;
-		}
+		ssize_t size = wire_receive(&c->wire, data, sizeof(data));
 		if (size < 0 && errno == EAGAIN) {
-			if (!watch(c, EV_READ)) {
-				connection_close(c);
-			}
 			return false;
 		}
 		c->lingered += size < 0 ? 0 : (size_t)size;
@@ -737,18 +667,42 @@ ON_THREAD(net_thread) run_linger(struct connection *c)
 	}
 }
 
+/* The others first; this one again when the loop comes round. Not event_active(): that runs in this very pass of the loop, before
+ * anybody else is heard. */
+static void
+ON_THREAD(net_thread) wait_for_turn(struct connection *c)
+{
+	static const struct timeval at_once = { 0, 0 };
+	if (!c->unheard) {
+		c->unheard = true;
+		TAILQ_INSERT_TAIL(&c->loop->unheard, c, unheard_link);
+		(void)event_add(c->loop->again, &at_once);
+	}
+}
+
+void
+connections_again(struct net_loop *loop)
+{
+	size_t waiting = 0;
+	struct connection *c;
+	TAILQ_FOREACH(c, &loop->unheard, unheard_link) {
+		waiting++;
+	}
+	while (waiting-- > 0 && (c = TAILQ_FIRST(&loop->unheard)) != NULL) {
+		TAILQ_REMOVE(&loop->unheard, c, unheard_link);
+		c->unheard = false;
+		run(c);
+	}
+}
+
 static void
 ON_THREAD(net_thread) run(struct connection *c)
 {
 	size_t turn = 0;
 	bool go_on = true;
 	while (go_on) {
-		if (turn >
-		    NET_TURN_BYTES) { /* the others first; this one again when the loop comes round */
-			/* Not event_active(): that runs in this very pass of the loop, before anybody else is heard. */
-			static const struct timeval at_once = { 0, 0 };
-			(void)watch(c, EV_READ);
-			(void)event_add(&c->event, &at_once);
+		if (turn > NET_TURN_BYTES) {
+			wait_for_turn(c);
 			return;
 		}
 		switch (c->state) {
@@ -790,9 +744,14 @@ on_deadline(evutil_socket_t fd, short what, void *argument)
 	(void)what;
 	thread_is(&net_thread);
 	struct connection *c = argument;
+	c->timer_ns = 0;
+	if (c->deadline_ns == 0 || c->deadline_ns > clock_boot_ns()) {
+		watch_deadline(c);
+		return;
+	}
 	switch (c->state) {
 	case CONNECTION_HEAD:
-		if (c->exchange->head_block == NULL && !show_head(c)) {
+		if (!c->exchange->has_text && !show_head(c)) {
 			connection_close(c);
 			return;
 		}

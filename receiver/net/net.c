@@ -297,6 +297,15 @@ on_wake(evutil_socket_t fd, short what, void *argument)
 }
 
 static void
+on_again(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	thread_is(&net_thread);
+	connections_again(argument);
+}
+
+static void
 loop_run(void *context)
 {
 	struct net_loop *loop = context;
@@ -325,6 +334,10 @@ loop_create(struct net *net, size_t index, struct error *err)
 	loop->limits = net->limits;
 	TAILQ_INIT(&loop->open);
 	TAILQ_INIT(&loop->paused);
+	TAILQ_INIT(&loop->unheard);
+	SLIST_INIT(&loop->exchanges);
+	buffer_init(&loop->spare_in, NET_READ_BYTES);
+	buffer_init(&loop->spare_out, NET_READ_BYTES);
 	loop->queue.fd = -1;
 	struct event_config *config = event_config_new();
 	if (config == NULL) {
@@ -339,7 +352,8 @@ loop_create(struct net *net, size_t index, struct error *err)
 	}
 	loop->wake =
 		event_new(loop->base, queue_fd(&loop->queue), EV_READ | EV_PERSIST, on_wake, loop);
-	if (loop->wake == NULL || event_add(loop->wake, NULL) != 0) {
+	loop->again = event_new(loop->base, -1, 0, on_again, loop);
+	if (loop->wake == NULL || loop->again == NULL || event_add(loop->wake, NULL) != 0) {
 		return error_set(err, ERROR_MEMORY, "cannot make an event loop");
 	}
 	return true;
@@ -601,6 +615,12 @@ net_destroy(struct net *net)
 		if (loop->wake != NULL) {
 			event_free(loop->wake);
 		}
+		if (loop->again != NULL) {
+			event_free(loop->again);
+		}
+		exchanges_finish(loop);
+		buffer_finish(&loop->spare_in);
+		buffer_finish(&loop->spare_out);
 		queue_finish(&loop->queue);
 		if (loop->base != NULL) {
 			event_base_free(loop->base);

@@ -12,6 +12,8 @@
 #include "receiver/net/http1_body.h"
 #include "receiver/net/http1_head.h"
 #include "receiver/net/net.h"
+#include "receiver/net/response.h"
+#include "receiver/net/wire.h"
 
 #define NET_LOOPS_MOST        8
 #define NET_LISTENERS_MOST    16
@@ -27,6 +29,8 @@
 #define NET_ANSWER_TIMEOUT_NS (10 * NS_PER_S)
 #define NET_ACCEPT_PAUSE_NS   (100 * NS_PER_MS) /* without descriptors left */
 #define NET_ACCEPT_BATCH      64
+#define NET_SPARE_EXCHANGES   256  /* of a loop */
+#define NET_SPARE_HEAD_BYTES  4096 /* a larger head's room is given back */
 
 struct listener {
 	struct net *net;
@@ -79,11 +83,17 @@ struct net_loop {
 	struct event *wake;
 	struct connections open;
 	struct connections paused;
+	struct connections unheard; /* had their turn, and have more to say */
+	struct event *again;        /* hears them */
+	struct buffer spare_in; /* for whoever reads or answers next */
+	struct buffer spare_out;
+	SLIST_HEAD(exchanges, exchange) exchanges; /* that wait for a request */
+	size_t exchange_count;
 	struct net_limits limits; /* this loop's copy */
 	pthread_t thread;
 	struct pulse pulse; /* since when a call waits to be run */
 	bool ended;
-	char date[40];
+	char date[RESPONSE_DATE_BYTES];
 	int64_t date_s;
 };
 
@@ -101,13 +111,17 @@ enum connection_state {
 struct connection {
 	TAILQ_ENTRY(connection) link;
 	TAILQ_ENTRY(connection) paused_link;
+	TAILQ_ENTRY(connection) unheard_link;
+	bool unheard;
 	struct net_loop *loop;
 	struct listener *listener;
-	int fd;
+	struct wire wire;
 	SSL *ssl;
 	enum connection_state state;
-	struct event event;
+	struct event event; /* every edge, for life */
 	struct event timer;
+	int64_t deadline_ns; /* boot time; 0: none */
+	int64_t timer_ns;    /* when the timer looks at it; it is moved only to be earlier; 0: it rests */
 	bool counted; /* in `addresses` */
 	struct http_peer peer;
 	struct buffer in;
@@ -120,12 +134,14 @@ struct connection {
 
 /* A request under way: net's side of http_exchange. */
 struct exchange {
+	SLIST_ENTRY(exchange) link;
 	struct http_exchange shown;
 	struct connection *connection;
 	struct http1_head head;
 	struct http1_body body;
 	struct field fields[HTTP1_FIELDS_MOST];
-	char *head_block; /* the head's bytes, which the fields point into */
+	struct buffer text; /* the head's bytes, which the fields point into */
+	bool has_text;
 	size_t limit;     /* of the body */
 	bool announced;   /* the service knows of it */
 	bool answered;
@@ -138,6 +154,14 @@ void connection_open(struct net_loop *loop, struct listener *listener, int fd,
 void connection_close(struct connection *connection) ON_THREAD(net_thread);
 void connection_resume(struct connection *connection) ON_THREAD(net_thread);
 void connection_stop(struct connection *connection) ON_THREAD(net_thread);
+/* Another turn for those that had more to say. */
+void connections_again(struct net_loop *loop) ON_THREAD(net_thread);
+
+/* exchange.c */
+struct exchange *exchange_begin(struct connection *connection); /* NULL: no memory */
+bool exchange_keep_text(struct exchange *exchange, struct span text) MUST_CHECK;
+void exchange_end(struct exchange *exchange);
+void exchanges_finish(struct net_loop *loop);
 
 /* listener.c */
 bool listener_watch(struct listener *listener, struct error *err) MUST_CHECK;

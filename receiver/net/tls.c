@@ -9,6 +9,7 @@
 
 #include "receiver/base/bytes.h"
 #include "receiver/base/clock.h"
+#include "receiver/net/wire.h"
 
 #define HANDSHAKE_ROUNDS_MOST 16
 #define TICKET_KEY_NS         (12 * 3600 * NS_PER_S)
@@ -102,7 +103,8 @@ static bool
 load(const char *certificate, const char *key, SSL_CTX **ret, struct error *err)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-	if (context == NULL) {
+	if (context == NULL || !wire_prepare()) {
+		SSL_CTX_free(context);
 		return ssl_error(err, "cannot set up TLS");
 	}
 	(void)SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);

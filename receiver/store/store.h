@@ -78,6 +78,7 @@ struct arrival {
 	int64_t position;            /* in the request, from 0 */
 	struct arrival *sibling;     /* NULL: the last */
 	struct whole_request *whole; /* of the first: owned; NULL: a request with one event */
+	size_t wanted_room; /* its maker's own */
 	size_t wanted_count;
 	struct wanted wanted[];
 };
@@ -347,7 +348,8 @@ bool store_start(struct store *store, const struct store_listener *listener, str
 int64_t store_close(struct store *store);
 
 void store_submit(struct store *store, struct intent *intent);
-void arrival_free(struct arrival *arrival);
+void arrival_empty(struct arrival *arrival); /* lets go of what it holds */
+void arrival_free(struct arrival *arrival);  /* and of itself */
 /* Runs a statement of a user, or several, with these parameters (":name"), inside the effect's transaction. */
 struct parameter;
 bool effect_execute(struct effect_scope *scope, struct span sql, const struct parameter *parameters,

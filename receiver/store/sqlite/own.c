@@ -99,8 +99,7 @@ own_death(struct store *store, struct delivery_key key, struct error *err)
 		                     .type = type,
 		                     .body_block = buffer_steal(&body),
 		                     .body_size = size,
-		                     .headers_block = memory_text("[]"),
-		                     .headers_size = 2,
+		                     .headers = SPAN("[]"),
 		                     .received_ns = store->batch.now_ns };
 	struct event *event = event_create(&parts);
 	struct wanted *wanted = memory_need(OWN_HANDLERS_MOST * sizeof(*wanted));

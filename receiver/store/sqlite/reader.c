@@ -169,8 +169,7 @@ reader_event(struct reader *reader, int64_t seq, struct event **ret, bool *intac
 	struct event_parts parts = { .source = column_span(reader->event, 0),
 		                     .id = column_span(reader->event, 1),
 		                     .type = column_span(reader->event, 2),
-		                     .headers_block = span_copy(headers),
-		                     .headers_size = headers.size,
+		                     .headers = headers,
 		                     .body_block = span_copy(body),
 		                     .body_size = body.size };
 	if (!clock_parse(column_span(reader->event, 3), &parts.received_ns)) {

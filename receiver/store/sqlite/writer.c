@@ -941,7 +941,7 @@ store_close(struct store *store)
 }
 
 void
-arrival_free(struct arrival *arrival)
+arrival_empty(struct arrival *arrival)
 {
 	for (size_t i = 0; i < arrival->wanted_count; i++) {
 		free(arrival->wanted[i].order_key);
@@ -951,6 +951,12 @@ arrival_free(struct arrival *arrival)
 		free(arrival->whole);
 	}
 	event_release(arrival->event);
+}
+
+void
+arrival_free(struct arrival *arrival)
+{
+	arrival_empty(arrival);
 	free(arrival);
 }
 

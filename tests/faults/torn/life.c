@@ -185,8 +185,7 @@ make_arrival(struct play *play, int64_t number)
 	struct event_parts parts = { .source = SPAN("shop"),
 		                     .id = span_of(id),
 		                     .type = SPAN("order"),
-		                     .headers_block = headers,
-		                     .headers_size = strlen(headers),
+		                     .headers = span_of(headers),
 		                     .body_block = body,
 		                     .body_size = size,
 		                     .received_ns = received_ns(play, number) };
@@ -194,6 +193,7 @@ make_arrival(struct play *play, int64_t number)
 	struct arrival *arrival = memory_need(sizeof(*arrival) + wanted * sizeof(struct wanted));
 	arrival->intent.kind = INTENT_ARRIVAL;
 	arrival->event = event_create(&parts);
+	free(headers);
 	arrival->cookie = (uint64_t)number;
 	arrival->wanted_count = wanted;
 	for (size_t i = 0; i < wanted; i++) {
