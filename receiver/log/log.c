@@ -70,6 +70,7 @@ log_begin(struct log_line *line, enum log_level level, const char *event, const 
 {
 	line->saved_errno = errno;
 	line->on = log_on(level);
+	line->level = level;
 	line->size = 0;
 	if (!line->on) {
 		return;
@@ -169,7 +170,7 @@ log_end(struct log_line *line)
 			line->data[line->size++] = '}';
 		}
 		line->data[line->size++] = '\n';
-		log_write_line(line->data, line->size);
+		log_write_line(line->data, line->size, line->level >= LOG_ERROR);
 	}
 	errno = line->saved_errno;
 }

@@ -33,6 +33,7 @@ enum log_format {
 
 struct log_line {
 	bool on;
+	enum log_level level;
 	int saved_errno;
 	size_t size;
 	char data[LOG_LINE_MOST_BYTES];
@@ -65,7 +66,7 @@ int64_t log_lines(
 const char *log_level_name(enum log_level level);
 
 /* For log.c alone: takes a whole line with its newline. */
-void log_write_line(const char *data, size_t size);
+void log_write_line(const char *data, size_t size, bool urgent);
 enum log_format log_current_format(void);
 
 #endif

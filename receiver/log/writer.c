@@ -14,6 +14,7 @@
 
 #define LOG_STOP_WAIT_S 1
 #define LOG_RETRY_NS    (100 * NS_PER_MS) /* after a sink that refused */
+#define LOG_GATHER_NS   (2 * NS_PER_MS)   /* what comes meanwhile is written with one call */
 
 static const struct thread_role log_thread = { "log" };
 
@@ -21,9 +22,12 @@ static const struct thread_role log_thread = { "log" };
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t filled;
+	pthread_cond_t hurry;
 	pthread_cond_t ended;
 	char *filling;
 	size_t size;
+	bool gathering;
+	bool urgent; /* something waits that tells why the process ends, or may end */
 	bool running;
 	bool stopping;
 	bool gone;
@@ -33,6 +37,7 @@ static struct {
 	pthread_t thread;
 } sink = { .lock = PTHREAD_MUTEX_INITIALIZER,
 	   .filled = PTHREAD_COND_INITIALIZER,
+	   .hurry = PTHREAD_COND_INITIALIZER,
 	   .ended = PTHREAD_COND_INITIALIZER,
 	   .fd = STDERR_FILENO };
 
@@ -84,8 +89,18 @@ write_some(int fd, const char *data, size_t size)
 	return done;
 }
 
+/* Under the lock. */
+static void
+hurry(void)
+{
+	sink.urgent = true;
+	if (sink.gathering) {
+		(void)pthread_cond_signal(&sink.hurry);
+	}
+}
+
 void
-log_write_line(const char *data, size_t size)
+log_write_line(const char *data, size_t size, bool urgent)
 {
 	(void)pthread_mutex_lock(&sink.lock);
 	if (!sink.running) {
@@ -95,8 +110,11 @@ log_write_line(const char *data, size_t size)
 	} else {
 		memcpy(sink.filling + sink.size, data, size);
 		sink.size += size;
-		if (sink.size == size) {
+		if (sink.size == size && !sink.gathering) {
 			(void)pthread_cond_signal(&sink.filled);
+		}
+		if (urgent || sink.size > LOG_RING_BYTES / 4) {
+			hurry();
 		}
 	}
 	(void)pthread_mutex_unlock(&sink.lock);
@@ -163,6 +181,24 @@ reopen_file(void)
 	sink.fd = fd;
 }
 
+/* Under the lock: a line seldom comes alone, and waking up for each costs more than writing it. */
+static void
+gather_lines(void)
+{
+	struct timespec until;
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += LOG_GATHER_NS;
+	if (until.tv_nsec >= NS_PER_S) {
+		until.tv_nsec -= NS_PER_S;
+		until.tv_sec++;
+	}
+	sink.gathering = true;
+	while (!sink.urgent && !sink.stopping && !sink.reopen &&
+	       pthread_cond_clockwait(&sink.hurry, &sink.lock, CLOCK_MONOTONIC, &until) == 0) {
+	}
+	sink.gathering = false;
+}
+
 static void
 log_run(void *context)
 {
@@ -175,6 +211,8 @@ log_run(void *context)
 		while (sink.size == 0 && !sink.stopping && !sink.reopen) {
 			(void)pthread_cond_wait(&sink.filled, &sink.lock);
 		}
+		gather_lines();
+		sink.urgent = false;
 		char *full = sink.filling;
 		size_t size = sink.size;
 		bool reopen = sink.reopen;
@@ -236,6 +274,7 @@ log_reopen(void)
 {
 	(void)pthread_mutex_lock(&sink.lock);
 	sink.reopen = true;
+	hurry();
 	(void)pthread_cond_signal(&sink.filled);
 	(void)pthread_mutex_unlock(&sink.lock);
 }
@@ -249,6 +288,7 @@ log_stop(void)
 		return;
 	}
 	sink.stopping = true;
+	hurry();
 	(void)pthread_cond_signal(&sink.filled);
 	struct timespec until;
 	(void)clock_gettime(CLOCK_MONOTONIC, &until);

@@ -10,6 +10,7 @@
 #include "receiver/base/clock.h"
 #include "receiver/log/log.h"
 #include "receiver/store/disk.h"
+#include "receiver/store/sqlite/gather.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
 static bool
@@ -177,7 +178,7 @@ ON_THREAD(store_thread) open_database(struct store *store, struct error *err)
 	mode_t mask = umask(0027);
 	int code = sqlite3_open_v2(store->path, &store->database,
 	                           SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-	                           NULL);
+	                           gather_vfs());
 	(void)umask(mask);
 	if (code != SQLITE_OK) {
 		(void)sqlite_error(err, store->database, "cannot open the store");
