@@ -120,6 +120,16 @@ base64url_encode(struct buffer *out, const unsigned char *data, size_t size)
 }
 
 void
+hex_number(uint64_t number, size_t digits, char *text)
+{
+	for (size_t at = digits; at > 0; at--) {
+		text[at - 1] = "0123456789abcdef"[number & 0xfU];
+		number >>= 4U;
+	}
+	text[digits] = '\0';
+}
+
+void
 hex_encode(struct buffer *out, const unsigned char *data, size_t size)
 {
 	static const char digits[] = "0123456789abcdef";

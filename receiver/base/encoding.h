@@ -11,6 +11,8 @@ bool base64_decode(struct span text, unsigned char *out, size_t room, size_t *si
 /* The URL-safe alphabet without padding: RFC 4648 section 5. */
 bool base64url_decode(struct span text, unsigned char *out, size_t room, size_t *size) MUST_CHECK;
 void base64url_encode(struct buffer *out, const unsigned char *data, size_t size);
+/* A number in `digits` digits and their end, with zeros before it. */
+void hex_number(uint64_t number, size_t digits, char *text);
 void hex_encode(struct buffer *out, const unsigned char *data, size_t size); /* lower-case */
 void base64_encode(struct buffer *out, const unsigned char *data, size_t size);
 

@@ -1,11 +1,10 @@
 #include "receiver/intake/intake.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "receiver/base/clock.h"
+#include "receiver/base/encoding.h"
 #include "receiver/base/random.h"
 #include "receiver/intake/intake_priv.h"
 #include "receiver/metrics/metrics.h"
@@ -44,8 +43,7 @@ static void
 name_request(struct intake_loop *loop, char id[REQUEST_ID_BYTES])
 {
 	uint64_t number = loop->requests++ * INTAKE_LOOPS_MOST + loop->index;
-	(void)snprintf(id, REQUEST_ID_BYTES, "%08" PRIx32 "%08" PRIx32, loop->intake->life,
-	               (uint32_t)number);
+	hex_number((uint64_t)loop->intake->life << 32U | (uint32_t)number, REQUEST_ID_BYTES - 1, id);
 }
 
 static void

@@ -1,7 +1,5 @@
 #include "receiver/model/event.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -77,8 +75,8 @@ set_trace_id(struct event *event)
 	XXH128_hash_t hash =
 		XXH3_128bits_withSeed(event->id.data, event->id.size,
 	                              XXH3_64bits(event->source.data, event->source.size));
-	(void)snprintf(event->trace_id, sizeof(event->trace_id), "%016" PRIx64 "%016" PRIx64,
-	               (uint64_t)hash.high64, (uint64_t)(hash.low64 | 1U));
+	hex_number(hash.high64, 16, event->trace_id);
+	hex_number(hash.low64 | 1U, 16, event->trace_id + 16);
 }
 
 struct event *
