@@ -188,6 +188,21 @@ a_buffer_holds_what_was_appended_and_not_consumed(void)
 	buffer_finish(&buffer);
 }
 
+static void
+numbers_are_decimal(void)
+{
+	static const int64_t numbers[] = { 0, 1, 9, 10, -1, 1234567890, INT64_MAX, INT64_MIN };
+	for (size_t i = 0; i < COUNT(numbers); i++) {
+		char wanted[32];
+		struct buffer buffer;
+		buffer_init(&buffer, 32);
+		buffer_number(&buffer, numbers[i]);
+		(void)snprintf(wanted, sizeof(wanted), "%" PRId64, numbers[i]);
+		CHECK_ROW(span_equal(buffer_view(&buffer), span_of(wanted)), "%s", wanted);
+		buffer_finish(&buffer);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -199,6 +214,7 @@ main(int argc, char **argv)
 		  a_number_is_digits_and_nothing_else },
 		{ "a buffer keeps to its limit and remembers that it did",
 		  a_buffer_keeps_to_its_limit },
+		{ "numbers are decimal", numbers_are_decimal },
 		{ "a formatted text of any length is whole",
 		  a_formatted_text_of_any_length_is_whole },
 		{ "a stolen text is terminated and leaves the buffer empty",

@@ -188,6 +188,10 @@ a_time_is_written_with_microseconds_cut(void)
 		{ 1999, "1970-01-01T00:00:00.000001Z" },
 		{ -1, "1969-12-31T23:59:59.999999Z" },
 		{ 1795230584123456789, "2026-11-21T03:09:44.123456Z" },
+		{ 1795230584000000000, "2026-11-21T03:09:44.000000Z" }, /* the same second again */
+		{ 1795230584999999999, "2026-11-21T03:09:44.999999Z" },
+		{ 1795230585000001000, "2026-11-21T03:09:45.000001Z" },
+		{ 1795230584000010000, "2026-11-21T03:09:44.000010Z" },
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		char text[CLOCK_TEXT_BYTES];
@@ -199,6 +203,8 @@ a_time_is_written_with_microseconds_cut(void)
 	CHECK(strlen(text) == 27);
 	clock_text(INT64_MIN, text);
 	CHECK(strlen(text) == 27);
+	clock_text(1000, text);
+	CHECK(strcmp(text, "1970-01-01T00:00:00.000001Z") == 0);
 }
 
 int

@@ -297,11 +297,24 @@ utf8_is_kept_in_json(void)
 	CHECK(quotes_well(SPAN("Grüße and a stray \xff")));
 }
 
+static void
+numbers_have_their_digits(void)
+{
+	char text[17];
+	hex_number(0x1a2bU, 8, text);
+	CHECK(strcmp(text, "00001a2b") == 0);
+	hex_number(UINT64_MAX - 1, 16, text);
+	CHECK(strcmp(text, "fffffffffffffffe") == 0);
+	hex_number(0xabcU, 2, text); /* the last ones */
+	CHECK(strcmp(text, "bc") == 0);
+}
+
 int
 main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
 		{ "hexadecimal is decoded strictly, in both cases", hex_is_decoded_strictly },
+		{ "a number has its hexadecimal digits", numbers_have_their_digits },
 		{ "base64 is decoded strictly", base64_is_decoded_strictly },
 		{ "base64 with stray bits is refused", base64_with_stray_bits_is_refused },
 		{ "what is encoded decodes to itself", what_is_encoded_decodes_to_itself },
