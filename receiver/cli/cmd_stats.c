@@ -6,6 +6,7 @@
 
 #include "receiver/base/clock.h"
 #include "receiver/cli/client.h"
+#include "receiver/cli/rates.h"
 #include "receiver/cli/table.h"
 
 #define TAIL_STEP_NS  (250 * NS_PER_MS)
@@ -43,12 +44,19 @@ print_handler(const json_t *row)
 	free(why);
 }
 
+/* `rates` is NULL at the first look. */
 static void
-print_stats(const struct invocation *invocation, const json_t *stats)
+print_stats(const struct invocation *invocation, json_t *stats, const json_t *rates)
 {
 	if (has_option(invocation, "json")) {
+		if (rates != NULL) {
+			(void)json_object_set(stats, "rates", (json_t *)(uintptr_t)rates);
+		}
 		print_json(stats);
 		return;
+	}
+	if (rates != NULL) {
+		rates_print(rates);
 	}
 	print_object(stats);
 	const char *key;
@@ -85,23 +93,31 @@ run_stats(struct invocation *invocation)
 		return EXIT_USAGE;
 	}
 	int code;
+	json_t *before = NULL;
+	int64_t before_ns = 0;
 	for (;;) {
 		json_t *stats = NULL;
+		int64_t now_ns = clock_boot_ns();
 		code = client_call(config, "/v1/stats", NULL, NULL, &stats);
 		if (code == EXIT_OK) {
 			if (has_option(invocation, "watch") && invocation->terminal) {
 				(void)fputs("\033[H\033[2J", stdout);
 			}
-			print_stats(invocation, stats);
+			json_t *rates = rates_between(before, stats, now_ns - before_ns);
+			print_stats(invocation, stats, rates);
 			(void)fflush(stdout);
+			json_decref(rates);
 		}
-		json_decref(stats);
+		json_decref(before);
+		before = stats;
+		before_ns = now_ns;
 		if (code != EXIT_OK || !has_option(invocation, "watch")) {
 			break;
 		}
 		struct timespec step = { .tv_sec = WATCH_STEP_NS / NS_PER_S };
 		(void)nanosleep(&step, NULL);
 	}
+	json_decref(before);
 	config_release(config);
 	return code;
 }

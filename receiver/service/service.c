@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -47,6 +48,8 @@ struct service {
 	struct net *net;
 	struct admin *admin;
 	struct watchdog watchdog;
+	int64_t work_seen; /* commits and connections so far, when it was looked last */
+	int64_t work_given_back;
 	int signal_fd;
 	int broken_fd;
 	int64_t since_ns;
@@ -518,6 +521,18 @@ look_at_watchdog(struct service *service)
 	leave_broken();
 }
 
+/* free(3) keeps what a burst needed, and a start: it is the kernel's again in the first quiet moment. */
+static void
+give_back_memory(struct service *service)
+{
+	int64_t work = store_commits(service->store) + metrics_read(METRIC_CONNECTIONS);
+	if (work == service->work_seen && work != service->work_given_back) {
+		(void)malloc_trim(0);
+		service->work_given_back = work;
+	}
+	service->work_seen = work;
+}
+
 static void
 look_at_lock(struct service *service)
 {
@@ -631,6 +646,8 @@ run(struct service *service)
 	int64_t watchdog_ns = 0;
 	service->watchdog =
 		(struct watchdog){ service->store, service->engine, service->net, 0, 0 };
+	service->work_seen = store_commits(service->store) + metrics_read(METRIC_CONNECTIONS);
+	service->work_given_back = -1;
 	while (service->stops == 0) {
 		int64_t now = clock_boot_ns();
 		if (now >= certificates_ns) {
@@ -640,6 +657,7 @@ run(struct service *service)
 		}
 		if (now >= watchdog_ns) {
 			look_at_watchdog(service);
+			give_back_memory(service);
 			watchdog_ns =
 				now + watchdog_period_ns(
 					      service->config->settings.limits.stall_timeout_ns);
