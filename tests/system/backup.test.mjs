@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { copyFile, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { score } from '../faults/matrix.mjs';
@@ -58,6 +59,10 @@ describe('backup', { timeout: 120_000, concurrency: 3 }, () => {
     const { code, text } = await hook.cli('backup', hook.path('there.db'));
     assert.equal(code, 1);
     assert.match(text, /there\.db is there already/);
+    for (const ending of ['-journal', '-wal.old', '-wal']) {
+      const part = await hook.cli('backup', hook.path(`${path.basename(hook.database)}${ending}`));
+      assert.deepEqual([part.code, /a part of the store|is there already/.test(part.text)], ending === '-wal.old' ? [0, false] : [1, true], part.text);
+    }
     assert.equal((await hook.cli('backup', hook.path('none/copy.db'))).code, 1);
     assert.equal((await hook.cli('backup')).code, 2);
     assert.deepEqual((await readdir(hook.dir)).filter((name) => name.includes('incomplete')), []);

@@ -136,6 +136,26 @@ check_log(const char *path, struct error *err)
 	return owner.pid != 0 || store_scan_wal(path, &commits, err);
 }
 
+/* A file of such a name beside the store is its own: SQLite would read a journal, and end with what it is not. */
+static bool
+check_name(const char *path, const char *target, struct error *err)
+{
+	static const char *const endings[] = { "-journal", "-wal", "-shm" };
+	const char *own = strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1;
+	const char *name = strrchr(target, '/') == NULL ? target : strrchr(target, '/') + 1;
+	for (size_t i = 0; i < COUNT(endings); i++) {
+		char *taken = with(own, endings[i]);
+		bool same = strcmp(name, taken) == 0;
+		free(taken);
+		if (same) {
+			return error_set(err, ERROR_REFUSED,
+			                 "%s: SQLite takes a file of this name for a part of the store",
+			                 target);
+		}
+	}
+	return true;
+}
+
 bool
 store_backup(const char *path, const char *target, struct backup *ret, struct error *err)
 {
@@ -145,7 +165,8 @@ store_backup(const char *path, const char *target, struct backup *ret, struct er
 	mode_t mask = umask(0077); /* it holds what the events hold */
 	bool good = access(target, F_OK) != 0 ||
 	            error_set(err, ERROR_REFUSED, "%s is there already", target);
-	good = good && check_log(path, err) && check_room(path, target, err);
+	good = good && check_name(path, target, err) && check_log(path, err) &&
+	       check_room(path, target, err);
 	if (good) {
 		(void)unlink(draft); /* of one that was broken off */
 		good = copy(path, draft, err) && check_copy(draft, ret, err) &&

@@ -193,7 +193,10 @@ set_state(struct store *store, enum store_state state, const char *why)
 		long holder = holder_of_writing(store->path);
 		struct log_line line;
 		log_begin(&line, LOG_ERROR, "store.busy",
-		          "another process holds the database: events are answered 503; %s", why);
+		          "%s: events are answered 503; %s",
+		          holder != 0 ? "another process holds the database"
+		                      : "the store cannot be written now",
+		          why);
 		if (holder != 0) {
 			log_number(&line, "pid", holder);
 		}
