@@ -106,7 +106,7 @@ ON_THREAD(store_thread)
 	if (!runs) {
 		return true;
 	}
-	if (!sqlite_run(store->database, "SAVEPOINT effect", err)) {
+	if (!statement_run(store, store->statements[SQL_EFFECT_BEGIN], NULL, err)) {
 		return false;
 	}
 	effect->started_ns = store->batch.now_ns;
@@ -115,7 +115,7 @@ ON_THREAD(store_thread)
 	*failed = !good;
 	if (good) {
 		return record(store, effect, err) &&
-		       sqlite_run(store->database, "RELEASE effect", err);
+		       statement_run(store, store->statements[SQL_EFFECT_KEEP], NULL, err);
 	}
 	if (effect->error.kind != ERROR_INVALID && effect->error.kind != ERROR_LIMIT) {
 		*err = effect->error;
@@ -124,7 +124,8 @@ ON_THREAD(store_thread)
 	if (sqlite3_get_autocommit(store->database) != 0) { /* all of it is gone */
 		return error_set(err, ERROR_INVALID, "the transaction was rolled back");
 	}
-	return sqlite_run(store->database, "ROLLBACK TO effect; RELEASE effect", err);
+	return statement_run(store, store->statements[SQL_EFFECT_UNDO], NULL, err) &&
+	       statement_run(store, store->statements[SQL_EFFECT_KEEP], NULL, err);
 }
 
 /* One look at the batch, without those that have failed. */

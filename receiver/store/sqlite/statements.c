@@ -7,6 +7,10 @@ static const char *const texts[] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
 	[SQL_ROLLBACK] = "ROLLBACK",
+	[SQL_DATA_VERSION] = "PRAGMA data_version",
+	[SQL_EFFECT_BEGIN] = "SAVEPOINT effect",
+	[SQL_EFFECT_KEEP] = "RELEASE effect",
+	[SQL_EFFECT_UNDO] = "ROLLBACK TO effect",
 	[SQL_EVENT_INSERT] =
 		"INSERT INTO events (seq, source, event_id, type, received_at, headers, hash, body) "
 		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",

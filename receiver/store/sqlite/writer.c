@@ -58,10 +58,12 @@ batch_undo(struct store *store)
 static bool
 look_for_others(struct store *store, struct error *err)
 {
-	int64_t version;
-	if (!sqlite_number(store->database, "PRAGMA data_version", &version, err)) {
+	sqlite3_stmt *statement = store->statements[SQL_DATA_VERSION];
+	if (statement_step(store, statement, err) != SQLITE_ROW) {
 		return false;
 	}
+	int64_t version = sqlite3_column_int64(statement, 0);
+	statement_reset(statement);
 	if (store->data_version != 0 && version != store->data_version && !store->foreign) {
 		log_say(LOG_WARN, "store.foreign",
 		        "another process has written to the database beside the service; that is not supported, and "
