@@ -125,7 +125,7 @@ help:
 	@echo 'make faults     brings every row of the fault matrix about at length, and prints the scorecard'
 	@echo 'make soak       HOURS=n SEED=s: faults of all kinds, mixed, beside load; the record goes to $(BUILD)/faults/soak.jsonl'
 	@echo 'make coverage   prints what the tests reach of net, verify, store and dispatch (gcov -b)'
-	@echo 'make bench      measures against nginx on this machine'
+	@echo 'make bench      BENCH="--chapters A,B --write": measures beside others on this machine, and prints the report'
 	@echo 'make negative   builds the programs that must be caught: each breaks one promise'
 	@echo 'make fuzz       SECONDS=n for each target: fuzzes parsers from the kept corpus'
 	@echo 'make install    DESTDIR= PREFIX=/usr/local'
@@ -159,7 +159,7 @@ coverage:
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
 
 bench: $(BUILD)/hooklatch $(BUILD)/tests/bench/load $(BUILD)/tests/bench/refusal/refusal
-	node tests/bench/run.mjs --load $(BUILD)/tests/bench/load
+	node tests/bench/run.mjs --hooklatch $(BUILD)/hooklatch --load $(BUILD)/tests/bench/load $(BENCH)
 	$(BUILD)/tests/bench/refusal/refusal
 
 $(BUILD)/tests/bench/refusal/refusal: $(BUILD)/tests/bench/refusal/main.o $(ROOMS)

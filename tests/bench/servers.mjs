@@ -1,4 +1,5 @@
-// The two servers and the load generator as processes: start, readiness, CPU, memory, stop.
+// The servers and the load generator as processes: start, readiness, memory, stop. A server has
+//   name, url, expect (the word of its right answer; undefined: it says none), pids(), stop(); hooklatch also readyMs, stats()
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -86,12 +87,14 @@ export function childrenOf(pid) {
   }).map(Number);
 }
 
+// Of these processes together, each with what it shares: resident now, of it anonymous, and the most that was ever resident.
 export function memoryOf(pids) {
-  const sum = { rss_kib: 0, anonymous_kib: 0 };
+  const sum = { rss_kib: 0, anonymous_kib: 0, peak_kib: 0 };
   for (const pid of pids) {
     const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
     sum.rss_kib += Number(/^VmRSS:\s+(\d+)/m.exec(status)[1]);
     sum.anonymous_kib += Number(/^RssAnon:\s+(\d+)/m.exec(status)[1]);
+    sum.peak_kib += Number(/^VmHWM:\s+(\d+)/m.exec(status)[1]);
   }
   return sum;
 }
@@ -207,6 +210,7 @@ export async function startHooklatch(directory, { program, cpu, handler = 'none'
   if (descriptor !== undefined) fs.closeSync(descriptor);
   return {
     name: 'hooklatch',
+    expect: 'accepted',
     url: `${address.replace(/\/$/, '')}/github`,
     readyMs,
     pids: () => [child.pid],
@@ -219,22 +223,9 @@ export async function startHooklatch(directory, { program, cpu, handler = 'none'
   };
 }
 
-export function buildLoad(root, directory) {
-  const program = path.join(directory, 'load');
-  const here = path.join(root, 'tests/bench');
-  const sources = fs.readdirSync(here).filter((name) => /\.[ch]$/.test(name)).map((name) => path.join(here, name));
-  const changed = Math.max(...sources.map((file) => fs.statSync(file).mtimeMs));
-  if (!fs.existsSync(program) || fs.statSync(program).mtimeMs < changed) {
-    const built = spawnSync(process.env.CC ?? 'cc', ['-std=c17', '-D_GNU_SOURCE', '-O2', `-I${root}`, '-o', program,
-      ...sources.filter((file) => file.endsWith('.c')), '-lssl', '-lcrypto', '-lm'], { encoding: 'utf8' });
-    if (built.status !== 0) throw new Error(`the load generator cannot be built: ${built.error ?? built.stderr}`);
-  }
-  return program;
-}
-
 // One run of the load generator against a server; see load --help. Wrong answers are in the result, not an exception.
 export async function runLoad(program, server, { cpu, secret, ...options }) {
-  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const args = Object.entries(options).flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, String(value)]));
   const watched = server.pids().flatMap((pid) => ['--watch', String(pid)]);
   const child = start([program, '--secret', secret, ...args, ...watched, server.url],
     { cpu, stdio: ['ignore', 'pipe', 'pipe'] });
