@@ -6,6 +6,8 @@
  *            from that moment, also for what had to wait for a connection: no coordinated omission.
  * Lost       what was never answered is an error, what was never sent is `unsent`; both count among
  *            the latencies with their age so far: leaving them out would flatter the server.
+ * Forged     (--forge) so many of the connections sign wrongly. Their answers are counted apart; rate
+ *            and latencies are of the others.
  * Phases     connect all, warm up, measure, drain. `requests` and `rate` are the good answers that
  *            came inside the measured window; latencies are of the requests that were due in it.
  * Cost       bodies and signatures are made before the start; a request is an id, SSL_write and
@@ -70,9 +72,11 @@ struct conn {
 	bool busy;         /* has a request */
 	bool readable;     /* the answer, or its beginning, came before all was sent */
 	bool hung_up;      /* the server has closed its side */
+	bool forges;       /* signs wrongly */
 	uint64_t since_ns; /* when that request was due */
 	uint64_t begun_ns; /* when it, or the handshake, began */
 	unsigned message;
+	char id[MESSAGES_ID_CHARS];
 	size_t sent;
 	char *rest; /* the unsent end, copied: the message gets its next id meanwhile */
 	size_t rest_from;
@@ -103,9 +107,11 @@ struct load {
 	uint64_t issued, issue_most;
 	uint64_t answered; /* good ones, of all phases */
 	uint64_t measured; /* good ones inside the window */
+	uint64_t refused;  /* forged ones, inside the window */
 	uint64_t errors, wrong, unsent, reopened, resumed;
+	FILE *answered_ids;
 	struct cpu cpu_before, cpu_after;
-	struct latency latency;
+	struct latency latency, refusal;
 	char tls_text[128];
 	char buffer[READ_BYTES];
 };
@@ -153,7 +159,8 @@ conn_settle(struct load *load, struct conn *conn)
 	bool due_in_window = load->measure_ns != 0 && conn->since_ns >= load->measure_ns &&
 	                     (load->end_ns == 0 || conn->since_ns < load->end_ns);
 	if (due_in_window) {
-		latency_add(&load->latency, now_ns() - conn->since_ns);
+		latency_add(conn->forges ? &load->refusal : &load->latency,
+		            now_ns() - conn->since_ns);
 	}
 	conn->busy = false;
 	load->busy_count--;
@@ -267,10 +274,11 @@ conn_handshake(struct load *load, struct conn *conn)
 static enum step
 conn_send(struct load *load, struct conn *conn)
 {
-	enum id_kind ids = load->options.ids;
-	const char *message = conn->sent == 0 && !conn->in_rest
-	                              ? messages_stamp(&load->messages, conn->message, ids)
-	                              : messages_at(&load->messages, conn->message);
+	const char *message = messages_at(&load->messages, conn->message);
+	if (conn->sent == 0 && !conn->in_rest) {
+		messages_stamp(&load->messages, conn->message, load->options.ids, conn->forges);
+		memcpy(conn->id, messages_id(&load->messages, conn->message), sizeof(conn->id));
+	}
 	while (conn->sent < load->messages.each_bytes) {
 		const char *from = message + conn->sent;
 		size_t left = load->messages.each_bytes - conn->sent;
@@ -299,17 +307,36 @@ conn_send(struct load *load, struct conn *conn)
 	return conn->readable ? STEP_GO_ON : STEP_WAIT; /* no read() that would find nothing */
 }
 
+static bool
+answer_is_right(const struct answer *answer, const struct options *options, bool forged)
+{
+	const char *word = forged ? "signature_mismatch" : options->expect;
+	return answer->status == (forged ? 401 : options->status) &&
+	       (options->expect == NULL || strcmp(answer->word, word) == 0);
+}
+
+static void
+load_count_good(struct load *load, const struct conn *conn)
+{
+	if (conn->forges) {
+		load->refused += load->phase == PHASE_MEASURE;
+		return;
+	}
+	load->answered++;
+	load->measured += load->phase == PHASE_MEASURE;
+	if (load->answered_ids != NULL) {
+		fprintf(load->answered_ids, "%.*s\n", MESSAGES_ID_CHARS, conn->id);
+	}
+}
+
 /* A whole answer is there, or one that can never be whole. */
 static void
 conn_finish(struct load *load, struct conn *conn, bool broken)
 {
 	const struct options *options = &load->options;
 	const struct answer *answer = &conn->answer;
-	bool good = !broken && answer->status == options->status &&
-	            (options->expect == NULL || strcmp(answer->word, options->expect) == 0);
-	if (good) {
-		load->answered++;
-		load->measured += load->phase == PHASE_MEASURE;
+	if (!broken && answer_is_right(answer, options, conn->forges)) {
+		load_count_good(load, conn);
 	} else if (load->wrong++ == 0) {
 		warnx("first wrong answer: %u %s%s", answer->status, answer->word,
 		      broken ? " (broken)" : "");
@@ -597,6 +624,11 @@ load_report(const struct load *load)
 	       load->wrong, load->unsent);
 	printf("\"answered\":%" PRIu64 ",\"reopened\":%" PRIu64 ",\"resumed\":%" PRIu64 ",",
 	       load->answered, load->reopened, load->resumed);
+	if (load->options.forge > 0) {
+		printf("\"refused\":%" PRIu64 ",\"refusal_rate\":%.1f,\"refusal_p99_ms\":%.3f,",
+		       load->refused, (double)load->refused / span,
+		       latency_ms(&load->refusal, 0.99));
+	}
 	printf("\"own_cpu_seconds\":%.3f,\"own_cpu_share\":%.3f,", own, own / span);
 	if (load->options.watched_count > 0 && !isnan(watched)) {
 		double machine = load->cpu_after.machine_seconds - load->cpu_before.machine_seconds;
@@ -621,7 +653,9 @@ load_init(struct load *load)
 	freeaddrinfo(found);
 
 	load->tls = SSL_CTX_new(TLS_client_method());
-	if (load->tls == NULL || SSL_CTX_set_min_proto_version(load->tls, TLS1_3_VERSION) != 1) {
+	/* One suite, so that no server chooses a cheaper one than another. */
+	if (load->tls == NULL || SSL_CTX_set_min_proto_version(load->tls, TLS1_3_VERSION) != 1 ||
+	    SSL_CTX_set_ciphersuites(load->tls, "TLS_AES_256_GCM_SHA384") != 1) {
 		errx(1, "no TLS 1.3");
 	}
 	SSL_CTX_set_verify(load->tls, SSL_VERIFY_NONE, NULL); /* a certificate of the bench's own */
@@ -637,6 +671,13 @@ load_init(struct load *load)
 	load->conns = calloc(options->connections, sizeof(*load->conns));
 	if (load->epoll < 0 || load->conns == NULL) {
 		err(1, "no room for %u connections", options->connections);
+	}
+	for (unsigned i = 0; i < options->connections; i++) {
+		load->conns[i].forges = i < options->forge * options->connections;
+	}
+	if (options->answered_file != NULL &&
+	    (load->answered_ids = fopen(options->answered_file, "we")) == NULL) {
+		err(2, "%s", options->answered_file);
 	}
 	STAILQ_INIT(&load->idle);
 	load->issue_most = options->requests != 0 ? options->requests : UINT64_MAX;
@@ -668,5 +709,8 @@ main(int argc, char **argv)
 	load_run(&load);
 	load_settle(&load);
 	load_report(&load);
+	if (load.answered_ids != NULL && fclose(load.answered_ids) != 0) {
+		err(1, "%s", load.options.answered_file);
+	}
 	return load.errors == 0 && load.wrong == 0 && load.unsent == 0 ? 0 : 1;
 }

@@ -60,7 +60,7 @@ ticks_to_seconds(uint64_t ticks)
 	return (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
-/* Of a process and its threads, ended ones too; NAN when it is gone. */
+/* Of a process, its threads, and the children that it has waited for; NAN when it is gone. */
 static double
 process_seconds(pid_t pid)
 {
@@ -77,9 +77,13 @@ process_seconds(pid_t pid)
 	if (field == NULL) {
 		return NAN;
 	}
-	char *end = NULL;
-	uint64_t ticks = strtoull(field, &end, 10);
-	return ticks_to_seconds(ticks + strtoull(end, NULL, 10));
+	uint64_t ticks = 0;
+	char *at = NULL;
+	for (unsigned i = 14; i <= 17; i++) { /* utime, stime, cutime, cstime */
+		ticks += strtoull(field, &at, 10);
+		field = at;
+	}
+	return ticks_to_seconds(ticks);
 }
 
 static double

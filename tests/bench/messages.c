@@ -13,20 +13,27 @@
 #include <openssl/hmac.h>
 
 enum {
-	UUID_CHARS = 36,
 	POOL_BYTES_MOST = 64 << 20, /* fewer bodies when they are large */
 };
 
 /* splitmix64: bodies and ids must differ, not be secret. */
+static uint64_t random_state;
+
+static void
+random_init(uint64_t seed)
+{
+	random_state = seed;
+	if (seed == 0 &&
+	    getrandom(&random_state, sizeof(random_state), 0) != sizeof(random_state)) {
+		err(1, "getrandom");
+	}
+}
+
 static uint64_t
 random_next(void)
 {
-	static uint64_t state;
-	if (state == 0 && getrandom(&state, sizeof(state), 0) != sizeof(state)) {
-		err(1, "getrandom");
-	}
-	state += 0x9e3779b97f4a7c15U;
-	uint64_t mixed = state;
+	random_state += 0x9e3779b97f4a7c15U;
+	uint64_t mixed = random_state;
 	mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9U;
 	mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebU;
 	return mixed ^ (mixed >> 31);
@@ -49,7 +56,7 @@ uuid_write(char *to, enum id_kind kind)
 	}
 	low = low >> 2 | UINT64_C(1) << 63;
 	unsigned nibble = 0;
-	for (unsigned i = 0; i < UUID_CHARS; i++) {
+	for (unsigned i = 0; i < MESSAGES_ID_CHARS; i++) {
 		if (i == 8 || i == 13 || i == 18 || i == 23) {
 			to[i] = '-';
 			continue;
@@ -112,6 +119,7 @@ messages_create(struct messages *messages, const struct options *options)
 {
 	static const char id_header[] = "X-GitHub-Delivery: ";
 	unsigned char key[4096];
+	random_init(options->seed);
 	size_t key_bytes = secret_read(options->secret_file, key, sizeof(key));
 	char *body = malloc(options->body_bytes);
 	size_t head_most = 1024 + strlen(options->authority) + strlen(options->path);
@@ -125,7 +133,7 @@ messages_create(struct messages *messages, const struct options *options)
 	}
 	for (unsigned i = 0; i < messages->count; i++) {
 		char signature[2 * EVP_MAX_MD_SIZE + 1];
-		char id[UUID_CHARS + 1] = { 0 };
+		char id[MESSAGES_ID_CHARS + 1] = { 0 };
 		body_write(body, options->body_bytes);
 		signature_write(signature, key, key_bytes, body, options->body_bytes);
 		uuid_write(id, options->ids);
@@ -142,14 +150,17 @@ messages_create(struct messages *messages, const struct options *options)
 			messages->each_bytes = (size_t)head_bytes + options->body_bytes;
 			messages->id_offset =
 				(size_t)(strstr(head, id_header) - head) + sizeof(id_header) - 1;
+			messages->digit_offset = (size_t)head_bytes - (sizeof("\r\n\r\n") - 1) - 1;
 			messages->bytes = malloc(messages->each_bytes * messages->count);
-			if (messages->bytes == NULL) {
+			messages->digits = malloc(messages->count);
+			if (messages->bytes == NULL || messages->digits == NULL) {
 				err(1, "malloc");
 			}
 		}
 		char *message = messages->bytes + i * messages->each_bytes;
 		memcpy(message, head, (size_t)head_bytes);
 		memcpy(message + head_bytes, body, options->body_bytes);
+		messages->digits[i] = message[messages->digit_offset];
 	}
 	free(head);
 	free(body);
@@ -170,11 +181,20 @@ messages_at(const struct messages *messages, unsigned index)
 }
 
 char *
-messages_stamp(struct messages *messages, unsigned index, enum id_kind ids)
+messages_stamp(struct messages *messages, unsigned index, enum id_kind ids, bool forged)
 {
 	char *message = messages_at(messages, index);
+	char right = messages->digits[index];
+	char wrong = right == '0' ? '1' : '0';
+	message[messages->digit_offset] = forged ? wrong : right;
 	if (ids != ID_FIXED) {
 		uuid_write(message + messages->id_offset, ids);
 	}
 	return message;
+}
+
+const char *
+messages_id(const struct messages *messages, unsigned index)
+{
+	return messages_at(messages, index) + messages->id_offset;
 }

@@ -16,6 +16,8 @@ usage(FILE *to)
 	      "  --resume          with --fresh: resume the TLS session of the connection before\n"
 	      "  --size BYTES      size of a body (8192)\n"
 	      "  --ids v7|v4|fixed UUID of each request; fixed: one for each body of the pool (v7)\n"
+	      "  --seed N          the same bodies and ids in each run with it, in the same order\n"
+	      "  --forge SHARE     of the connections sign wrongly, and must be refused with 401 (0)\n"
 	      "  --pool N          different bodies, signed beforehand (256)\n"
 	      "  --seconds S       measured time (5)\n"
 	      "  --warmup S        time before it (1)\n"
@@ -23,6 +25,7 @@ usage(FILE *to)
 	      "  --rate R          open loop: R requests a second; without it saturated\n"
 	      "  --status N        the right answer's status (200)\n"
 	      "  --expect WORD     the right answer's Hooklatch-Result\n"
+	      "  --answered FILE   gets the id of each request that was answered well\n"
 	      "  --timeout S       for one answer, and for the drain (10)\n"
 	      "  --watch PID       a process of the server, for its CPU; may be repeated\n",
 	      to);
@@ -96,6 +99,9 @@ enum option_key {
 	OPT_TIMEOUT,
 	OPT_WATCH,
 	OPT_SECRET,
+	OPT_SEED,
+	OPT_FORGE,
+	OPT_ANSWERED,
 	OPT_HELP
 };
 
@@ -115,6 +121,9 @@ static const struct option option_rows[] = {
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "watch", required_argument, NULL, OPT_WATCH },
 	{ "secret", required_argument, NULL, OPT_SECRET },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "forge", required_argument, NULL, OPT_FORGE },
+	{ "answered", required_argument, NULL, OPT_ANSWERED },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -142,6 +151,9 @@ option_take(struct options *options, int key, const char *name, const char *text
 	case OPT_EXPECT: options->expect = text; break;
 	case OPT_TIMEOUT: options->timeout_seconds = option_number(name, text, 0.1, 3600); break;
 	case OPT_SECRET: options->secret_file = text; break;
+	case OPT_SEED: options->seed = (uint64_t)option_number(name, text, 1, 1e12); break;
+	case OPT_FORGE: options->forge = option_number(name, text, 0, 1); break;
+	case OPT_ANSWERED: options->answered_file = text; break;
 	case OPT_WATCH:
 		if (options->watched_count == OPTIONS_WATCHED_MOST) {
 			errx(2, "--watch: at most %d processes", OPTIONS_WATCHED_MOST);

@@ -21,11 +21,14 @@ enum id_kind {
 struct options {
 	const char *host, *port, *path, *authority; /* the parts of the URL */
 	const char *secret_file;
-	const char *expect; /* Hooklatch-Result of the right answer; NULL: any or none */
-	unsigned status;    /* of the right answer */
+	const char *expect;        /* Hooklatch-Result of the right answer; NULL: any or none */
+	const char *answered_file; /* gets the id of each good answer, a line each; NULL: none */
+	unsigned status;           /* of the right answer */
 	double seconds, warmup_seconds, timeout_seconds;
 	double rate;       /* 0: saturated */
 	uint64_t requests; /* 0: for a time */
+	uint64_t seed;     /* 0: other bodies and ids each time */
+	double forge;      /* the share of connections that sign wrongly */
 	unsigned connections, pool;
 	size_t body_bytes;
 	enum id_kind ids;
