@@ -158,9 +158,18 @@ coverage:
 
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
 
-bench: $(BUILD)/hooklatch $(BUILD)/tests/bench/load $(BUILD)/tests/bench/refusal/refusal
+PEERS := tests/bench/peers/node_modules/.package-lock.json
+
+bench: $(BUILD)/hooklatch $(BUILD)/tests/bench/load $(BUILD)/tests/bench/refusal/refusal $(PEERS)
+	$(Q)scripts/packages nginx-light redis-server webhook strace sqlite3 openssl util-linux
 	node tests/bench/run.mjs --hooklatch $(BUILD)/hooklatch --load $(BUILD)/tests/bench/load $(BENCH)
 	$(BUILD)/tests/bench/refusal/refusal
+
+# better-sqlite3 is compiled here; the system's own headers of Node.js will do.
+$(PEERS): tests/bench/peers/package-lock.json
+	$(Q)scripts/packages g++ python3 $(shell command -v npm >/dev/null || echo nodejs npm libnode-dev)
+	@echo "  NPM   $(@D)"
+	$(Q)cd tests/bench/peers && npm ci --silent --no-audit --no-fund --nodedir=/usr && touch node_modules/.package-lock.json
 
 $(BUILD)/tests/bench/refusal/refusal: $(BUILD)/tests/bench/refusal/main.o $(ROOMS)
 	@echo "  LINK  $@"

@@ -2,13 +2,14 @@
 //   bench.options, bench.cpus { server, load } (undefined where nothing is pinned), bench.workshop (a directory of this run)
 //   bench.say(text), bench.remark(text) (stands in the report), bench.complain(text) (so does it, and the run has failed)
 //   bench.newDirectory(), bench.start(name, directory, more), bench.load(server, options), bench.fdatasync()
-//   bench.rounds(names, body)
+//   bench.rounds(names, body), bench.syncs(server, body)
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 
 import { median, number } from './report.mjs';
-import { memoryOf, runLoad, startHooklatch, startNginx, writeCredentials } from './servers.mjs';
+import { startExpress, startFastify, startWebhook } from './peers/start.mjs';
+import { countSyncs, memoryOf, runLoad, startHooklatch, startNginx, writeCredentials } from './servers.mjs';
 
 const GENERATOR_BUSY = 0.95; // from here on the generator, not the server, may be the limit
 const OTHERS_BUSY = 0.2; // of a core: from here on rates say more about the others
@@ -18,6 +19,9 @@ const starters = {
   hooklatch: (directory, bench, more) => startHooklatch(directory, {
     program: path.resolve(bench.options.hooklatch), level: bench.options['log-level'], cpu: bench.cpus.server, ...more,
   }),
+  webhook: (directory, bench, more) => startWebhook(directory, { cpu: bench.cpus.server, ...more }),
+  fastify: (directory, bench, more) => startFastify(directory, { cpu: bench.cpus.server, ...more }),
+  express: (directory, bench, more) => startExpress(directory, { cpu: bench.cpus.server, ...more }),
 };
 
 export class Kit {
@@ -25,7 +29,7 @@ export class Kit {
   wrong = false;
   #made = 0;
   #loads = [];
-  #tls = new Set();
+  #tls = new Map(); // what was negotiated → with whom
 
   constructor(options) {
     fs.mkdirSync(options.dir, { recursive: true });
@@ -78,19 +82,26 @@ export class Kit {
   async load(server, { what = server.name, tolerated = false, ...more }) {
     const result = await runLoad(path.resolve(this.options.load), server, {
       cpu: this.cpus.load, secret: this.secretFile, seconds: this.options.seconds, warmup: this.options.warmup,
-      ...(server.expect === undefined ? {} : { expect: server.expect }), ...more,
+      ...(server.expect === undefined ? {} : { expect: server.expect }),
+      ...(server.refusal === undefined || more.forge === undefined ? {} : { 'forged-status': server.refusal }),
+      ...more,
     });
     if (!tolerated && result.errors + result.wrong + result.unsent > 0) {
       this.complain(`${what}: ${result.errors} errors, ${result.wrong} wrong answers, ${result.unsent} unsent; ${result.complaint}`);
     }
     result.cpu_us = (result.server_cpu_seconds / result.requests) * 1e6;
     result.memory = memoryOf(server.pids());
-    this.#tls.add(result.tls);
+    this.#tls.set(result.tls, [...new Set([...this.#tls.get(result.tls) ?? [], server.name])]);
     this.#loads.push({ what, name: server.name, own: result.own_cpu_share, other: result.other_cpu_share });
     this.say(`${what}: ${number(result.rate, 0)}/s, p50 ${number(result.p50_ms)} ms, p99 ${number(result.p99_ms)} ms, `
       + `${number(result.cpu_us, 1)} us CPU, generator ${number(result.own_cpu_share * 100, 0)} %, `
       + `others ${number(result.other_cpu_share * 100, 0)} %`);
     return result;
+  }
+
+  // How often a server syncs while `body` runs; under strace, so nothing else is measured then.
+  syncs(server, body) {
+    return countSyncs(this.workshop, server.pids(), body);
   }
 
   // What the disk gives at this moment: one write and sync such as a lone event needs.
@@ -143,7 +154,9 @@ export class Kit {
 
   // What all runs of a chapter together say about its figures.
   close() {
-    if (this.#tls.size > 1) this.complain(`the servers negotiated different TLS: ${[...this.#tls].join('; ')}`);
+    const tls = [...this.#tls].map(([text, names]) => `${text} with ${names.join(', ')}`);
+    const suites = new Set([...this.#tls.keys()].map((text) => text.split(' ').slice(0, 2).join(' '))); // without the group of the handshake
+    if (suites.size > 1) this.complain(`the servers negotiated different TLS: ${tls.join('; ')}`);
     const busy = [...new Set(this.#loads.filter((load) => load.own > GENERATOR_BUSY).map((load) => load.name))];
     if (busy.length > 0) {
       this.remark(`The generator used more than ${GENERATOR_BUSY * 100} % of a core against ${busy.join(', ')}: these servers may be `
@@ -155,6 +168,6 @@ export class Kit {
         + `${OTHERS_BUSY * 100} % of a core: rates and latencies are disturbed, CPU per event is steadier.`);
     }
     fs.rmSync(this.workshop, { recursive: true, force: true });
-    return [...this.#tls].join('; ');
+    return tls.length === 1 ? [...this.#tls.keys()][0] : tls.join('; ');
   }
 }

@@ -311,7 +311,7 @@ static bool
 answer_is_right(const struct answer *answer, const struct options *options, bool forged)
 {
 	const char *word = forged ? "signature_mismatch" : options->expect;
-	return answer->status == (forged ? 401 : options->status) &&
+	return answer->status == (forged ? options->forged_status : options->status) &&
 	       (options->expect == NULL || strcmp(answer->word, word) == 0);
 }
 
@@ -699,6 +699,7 @@ main(int argc, char **argv)
 			.warmup_seconds = 1,
 			.timeout_seconds = 10,
 			.status = 200,
+			.forged_status = 401,
 		},
 	};
 	signal(SIGPIPE, SIG_IGN);

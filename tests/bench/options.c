@@ -17,13 +17,14 @@ usage(FILE *to)
 	      "  --size BYTES      size of a body (8192)\n"
 	      "  --ids v7|v4|fixed UUID of each request; fixed: one for each body of the pool (v7)\n"
 	      "  --seed N          the same bodies and ids in each run with it, in the same order\n"
-	      "  --forge SHARE     of the connections sign wrongly, and must be refused with 401 (0)\n"
+	      "  --forge SHARE     of the connections sign wrongly, and must be refused (0)\n"
 	      "  --pool N          different bodies, signed beforehand (256)\n"
 	      "  --seconds S       measured time (5)\n"
 	      "  --warmup S        time before it (1)\n"
 	      "  --requests N      ends after N requests, not after a time; no warm-up\n"
 	      "  --rate R          open loop: R requests a second; without it saturated\n"
 	      "  --status N        the right answer's status (200)\n"
+	      "  --forged-status N the right status for what is forged (401)\n"
 	      "  --expect WORD     the right answer's Hooklatch-Result\n"
 	      "  --answered FILE   gets the id of each request that was answered well\n"
 	      "  --timeout S       for one answer, and for the drain (10)\n"
@@ -101,6 +102,7 @@ enum option_key {
 	OPT_SECRET,
 	OPT_SEED,
 	OPT_FORGE,
+	OPT_FORGED_STATUS,
 	OPT_ANSWERED,
 	OPT_HELP
 };
@@ -123,6 +125,7 @@ static const struct option option_rows[] = {
 	{ "secret", required_argument, NULL, OPT_SECRET },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "forge", required_argument, NULL, OPT_FORGE },
+	{ "forged-status", required_argument, NULL, OPT_FORGED_STATUS },
 	{ "answered", required_argument, NULL, OPT_ANSWERED },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
@@ -153,6 +156,9 @@ option_take(struct options *options, int key, const char *name, const char *text
 	case OPT_SECRET: options->secret_file = text; break;
 	case OPT_SEED: options->seed = (uint64_t)option_number(name, text, 1, 1e12); break;
 	case OPT_FORGE: options->forge = option_number(name, text, 0, 1); break;
+	case OPT_FORGED_STATUS:
+		options->forged_status = (unsigned)option_number(name, text, 200, 599);
+		break;
 	case OPT_ANSWERED: options->answered_file = text; break;
 	case OPT_WATCH:
 		if (options->watched_count == OPTIONS_WATCHED_MOST) {

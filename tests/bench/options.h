@@ -24,6 +24,7 @@ struct options {
 	const char *expect;        /* Hooklatch-Result of the right answer; NULL: any or none */
 	const char *answered_file; /* gets the id of each good answer, a line each; NULL: none */
 	unsigned status;           /* of the right answer */
+	unsigned forged_status;    /* of the right answer to what is forged */
 	double seconds, warmup_seconds, timeout_seconds;
 	double rate;       /* 0: saturated */
 	uint64_t requests; /* 0: for a time */

@@ -45,6 +45,9 @@ export function table(head, rows) {
   return [line(head), rule, ...rows.map(line)].join('\n');
 }
 
+// A goal whose reaching is judged by who asks.
+export const goal = ({ way, ...rest }) => ({ ...rest, way: rest.reached ? undefined : way });
+
 // A goal with a bound, judged. `way`: what stands in the way, when it was not reached.
 function bounded(sign, holds, { goal, name, bound, value, unit = '', digits = 2, way }) {
   const shown = (figure) => `${number(figure, digits)}${unit === '' ? '' : ` ${unit}`}`;

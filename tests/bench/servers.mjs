@@ -1,5 +1,8 @@
 // The servers and the load generator as processes: start, readiness, memory, stop. A server has
-//   name, url, expect (the word of its right answer; undefined: it says none), pids(), stop(); hooklatch also readyMs, stats()
+//   name, url, expect (the word of its right answer; undefined: it says none), refusal (the status of a forged one, where it is not 401),
+//   pids(), stop(), kill() (SIGKILL)
+//   store: undefined when it stores nothing; else count() (what is stored) and missing(file) (of these ids, a line each)
+//   hooklatch also readyMs, stats(), threads() (CPU seconds of each so far, by name)
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -17,7 +20,7 @@ process.on('exit', () => {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
 
 // `lastSignal`: nginx's master must have the chance to end its workers.
-function start(command, { cpu, lastSignal = 'SIGKILL', ...options }) {
+export function start(command, { cpu, lastSignal = 'SIGKILL', ...options }) {
   const [program, ...args] = cpu === undefined ? command : ['taskset', '-c', String(cpu), ...command];
   const child = spawn(program, args, options);
   running.set(child, lastSignal);
@@ -29,7 +32,7 @@ function start(command, { cpu, lastSignal = 'SIGKILL', ...options }) {
 }
 
 // Resolves with the first thing that `probe` finds; throws when the process ends before, or time is over.
-async function ready(child, name, probe, complaint) {
+export async function ready(child, name, probe, complaint) {
   const failed = (why) => new Error(`${name} does not start: ${why}\n${complaint()}`);
   const over = new AbortController();
   try {
@@ -43,7 +46,7 @@ async function ready(child, name, probe, complaint) {
   }
 }
 
-async function poll(signal, look) {
+export async function poll(signal, look) {
   while (!signal.aborted) {
     const found = await look();
     if (found) return found;
@@ -52,12 +55,17 @@ async function poll(signal, look) {
   return undefined;
 }
 
-async function stop(child, name) {
+export async function stop(child, name) {
   child.kill('SIGTERM');
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
   const how = await child.ended;
   clearTimeout(timer);
   if (how !== 0) throw new Error(`${name} ended with ${how} after SIGTERM`);
+}
+
+export async function kill(child) {
+  child.kill('SIGKILL');
+  await child.ended;
 }
 
 export async function freePort() {
@@ -68,7 +76,7 @@ export async function freePort() {
   return port;
 }
 
-function connects(port) {
+export function connects(port) {
   return new Promise((resolve) => {
     const socket = net.connect(port, '127.0.0.1');
     const done = (result) => { socket.destroy(); resolve(result); };
@@ -87,10 +95,23 @@ export function childrenOf(pid) {
   }).map(Number);
 }
 
-// Of these processes together, each with what it shares: resident now, of it anonymous, and the most that was ever resident.
+// Threads of one name together; those that have ended are not seen.
+function threadSeconds(pid) {
+  const seconds = {};
+  for (const task of fs.readdirSync(`/proc/${pid}/task`)) {
+    const stat = fs.readFileSync(`/proc/${pid}/task/${task}/stat`, 'latin1');
+    const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')).replace(/-?\d+$/, '');
+    const [user, system] = stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 13).map(Number);
+    seconds[name] = (seconds[name] ?? 0) + (user + system) / 100; // the kernel's clock for users ticks so often, everywhere
+  }
+  return seconds;
+}
+
+// Of these processes together, each with what it shares: resident now, of it anonymous, and the most that was ever resident. Those that are
+// gone have none.
 export function memoryOf(pids) {
   const sum = { rss_kib: 0, anonymous_kib: 0, peak_kib: 0 };
-  for (const pid of pids) {
+  for (const pid of pids.filter((known) => fs.existsSync(`/proc/${known}`))) {
     const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
     sum.rss_kib += Number(/^VmRSS:\s+(\d+)/m.exec(status)[1]);
     sum.anonymous_kib += Number(/^RssAnon:\s+(\d+)/m.exec(status)[1]);
@@ -99,7 +120,21 @@ export function memoryOf(pids) {
   return sum;
 }
 
-// What both servers are given: an ECDSA P-256 certificate and GitHub's secret.
+// A table of SQLite with an id for each event, asked while its server runs or not.
+export function sqliteStore(file, table, column) {
+  const ask = (...statements) => {
+    const asked = spawnSync('sqlite3', ['-readonly', file, ...statements], { encoding: 'utf8' });
+    if (asked.status !== 0) throw new Error(`sqlite3 ${path.basename(file)}: ${asked.error ?? asked.stderr.trim()}`);
+    return Number(asked.stdout);
+  };
+  return {
+    count: () => ask(`SELECT count(*) FROM ${table}`),
+    missing: (ids) => ask('CREATE TEMP TABLE answered (id TEXT)', `.import '${ids}' answered`,
+      `SELECT count(*) FROM answered WHERE id NOT IN (SELECT ${column} FROM ${table})`),
+  };
+}
+
+// What all servers are given: an ECDSA P-256 certificate and GitHub's secret.
 export function writeCredentials(directory) {
   const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
     '-keyout', 'key.pem', '-out', 'cert.pem', '-subj', '/CN=localhost', '-days', '30',
@@ -219,8 +254,29 @@ export async function startHooklatch(directory, { program, cpu, handler = 'none'
       if (asked.status !== 0) throw new Error(`hooklatch stats: ${asked.error ?? asked.stderr}`);
       return JSON.parse(asked.stdout);
     },
+    threads: () => threadSeconds(child.pid),
+    store: sqliteStore(path.join(directory, 'hooklatch.db'), 'events', 'event_id'),
     stop: () => stop(child, 'hooklatch'),
+    kill: () => kill(child),
   };
+}
+
+// How often these processes call fsync and fdatasync while `body` runs.
+export async function countSyncs(directory, pids, body) {
+  const file = path.join(directory, 'syncs');
+  const child = start(['strace', '-f', '-c', '-o', file, '-e', 'trace=fsync,fdatasync', ...pids.flatMap((pid) => ['-p', String(pid)])],
+    { stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => { said += text; });
+  await ready(child, 'strace', (signal) => poll(signal, () => said.split('attached').length > pids.length), () => said);
+  await body();
+  child.kill('SIGINT'); // it lets go, and writes down what it counted
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+  const how = await child.ended;
+  clearTimeout(timer);
+  if (how === 'SIGKILL' || !fs.existsSync(file)) throw new Error(`strace ended with ${how}: ${said}`);
+  return fs.readFileSync(file, 'utf8').split('\n').filter((line) => /\b(fsync|fdatasync)$/.test(line))
+    .reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[3]), 0);
 }
 
 // One run of the load generator against a server; see load --help. Wrong answers are in the result, not an exception.
