@@ -22,7 +22,7 @@ export function number(value, digits) {
 
 // A spread as text.
 export const range = ({ median: middle, least, most }, digits) => (
-  least === most ? number(middle, digits) : `${number(middle, digits)} (${number(least, digits)}–${number(most, digits)})`);
+  least === most || Number.isNaN(middle) ? number(middle, digits) : `${number(middle, digits)} (${number(least, digits)}–${number(most, digits)})`);
 
 // Ratios of `name` to `base`, taken inside a round, where both had the same noise; only then their spread. `of(row)` is the figure; `where`
 // keeps rows that belong together (the same size, say). Undefined when no round has both.
