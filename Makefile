@@ -113,7 +113,7 @@ $(BUILD)/tests/faults/torn/torn: $(TORN) $(TORN_ROOMS)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) $(TORN_CALLS:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
-.PHONY: help clean install unit simulate test check sanitize coverage bench fuzz negative fault-programs faults soak
+.PHONY: help clean install unit simulate test check sanitize coverage bench bench-programs fuzz negative fault-programs faults soak
 
 help:
 	@echo 'make            builds $(BUILD)/hooklatch'
@@ -160,10 +160,19 @@ BENCH_SOURCES := $(wildcard tests/bench/*.c)
 
 PEERS := tests/bench/peers/node_modules/.package-lock.json
 
-bench: $(BUILD)/hooklatch $(BUILD)/tests/bench/load $(BUILD)/tests/bench/refusal/refusal $(PEERS)
+# What the system allows by itself; beside it stands what hooklatch reaches.
+LIMITS := $(addprefix $(BUILD)/tests/bench/limits/,spawn requests commits sink)
+
+bench-programs: $(BUILD)/hooklatch $(BUILD)/tests/bench/load $(LIMITS) $(BUILD)/tests/bench/refusal/refusal
+
+bench: bench-programs $(PEERS)
 	$(Q)scripts/packages nginx-light redis-server webhook strace sqlite3 openssl util-linux
 	node tests/bench/run.mjs --hooklatch $(BUILD)/hooklatch --load $(BUILD)/tests/bench/load $(BENCH)
 	$(BUILD)/tests/bench/refusal/refusal
+
+$(LIMITS): %: %.o $(BUILD)/tests/bench/limits/threads.o
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs sqlite3 libcurl)
 
 # better-sqlite3 is compiled here; the system's own headers of Node.js will do.
 $(PEERS): tests/bench/peers/package-lock.json

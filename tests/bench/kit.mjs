@@ -2,14 +2,14 @@
 //   bench.options, bench.cpus { server, load } (undefined where nothing is pinned), bench.workshop (a directory of this run)
 //   bench.say(text), bench.remark(text) (stands in the report), bench.complain(text) (so does it, and the run has failed)
 //   bench.newDirectory(), bench.start(name, directory, more), bench.load(server, options), bench.fdatasync()
-//   bench.rounds(names, body), bench.syncs(server, body)
+//   bench.rounds(names, body), bench.syncs(server, body), bench.limit(name, ...arguments) (what a program of limits/ prints, on the server's core)
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 
 import { median, number } from './report.mjs';
 import { startExpress, startFastify, startWebhook } from './peers/start.mjs';
-import { countSyncs, memoryOf, runLoad, startHooklatch, startNginx, writeCredentials } from './servers.mjs';
+import { countSyncs, memoryOf, run, runLoad, startHooklatch, startNginx, writeCredentials } from './servers.mjs';
 
 const GENERATOR_BUSY = 0.95; // from here on the generator, not the server, may be the limit
 const OTHERS_BUSY = 0.2; // of a core: from here on rates say more about the others
@@ -93,7 +93,8 @@ export class Kit {
     result.memory = memoryOf(server.pids());
     this.#tls.set(result.tls, [...new Set([...this.#tls.get(result.tls) ?? [], server.name])]);
     this.#loads.push({ what, name: server.name, own: result.own_cpu_share, other: result.other_cpu_share });
-    this.say(`${what}: ${number(result.rate, 0)}/s, p50 ${number(result.p50_ms)} ms, p99 ${number(result.p99_ms)} ms, `
+    const forged = result.forged_rate === undefined ? '' : `, ${number(result.forged_rate, 0)} forged ones refused/s`;
+    this.say(`${what}: ${number(result.rate, 0)}/s${forged}, p50 ${number(result.p50_ms)} ms, p99 ${number(result.p99_ms)} ms, `
       + `${number(result.cpu_us, 1)} us CPU, generator ${number(result.own_cpu_share * 100, 0)} %, `
       + `others ${number(result.other_cpu_share * 100, 0)} %`);
     return result;
@@ -102,6 +103,16 @@ export class Kit {
   // How often a server syncs while `body` runs; under strace, so nothing else is measured then.
   syncs(server, body) {
     return countSyncs(this.workshop, server.pids(), body);
+  }
+
+  async limit(name, ...args) {
+    const [code, text, complaint] = await run([this.limitProgram(name), ...args.map(String)], { cpu: this.cpus.server });
+    if (code !== 0) throw new Error(`${name} ${args.join(' ')} ended with ${code}: ${complaint}`);
+    return JSON.parse(text);
+  }
+
+  limitProgram(name) {
+    return path.join(path.dirname(path.resolve(this.options.load)), 'limits', name);
   }
 
   // What the disk gives at this moment: one write and sync such as a lone event needs.

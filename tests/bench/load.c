@@ -107,11 +107,11 @@ struct load {
 	uint64_t issued, issue_most;
 	uint64_t answered; /* good ones, of all phases */
 	uint64_t measured; /* good ones inside the window */
-	uint64_t refused;  /* forged ones, inside the window */
+	uint64_t forged;   /* forged ones that were refused, inside the window */
 	uint64_t errors, wrong, unsent, reopened, resumed;
 	FILE *answered_ids;
 	struct cpu cpu_before, cpu_after;
-	struct latency latency, refusal;
+	struct latency latency, forged_latency;
 	char tls_text[128];
 	char buffer[READ_BYTES];
 };
@@ -159,7 +159,7 @@ conn_settle(struct load *load, struct conn *conn)
 	bool due_in_window = load->measure_ns != 0 && conn->since_ns >= load->measure_ns &&
 	                     (load->end_ns == 0 || conn->since_ns < load->end_ns);
 	if (due_in_window) {
-		latency_add(conn->forges ? &load->refusal : &load->latency,
+		latency_add(conn->forges ? &load->forged_latency : &load->latency,
 		            now_ns() - conn->since_ns);
 	}
 	conn->busy = false;
@@ -319,7 +319,7 @@ static void
 load_count_good(struct load *load, const struct conn *conn)
 {
 	if (conn->forges) {
-		load->refused += load->phase == PHASE_MEASURE;
+		load->forged += load->phase == PHASE_MEASURE;
 		return;
 	}
 	load->answered++;
@@ -625,9 +625,9 @@ load_report(const struct load *load)
 	printf("\"answered\":%" PRIu64 ",\"reopened\":%" PRIu64 ",\"resumed\":%" PRIu64 ",",
 	       load->answered, load->reopened, load->resumed);
 	if (load->options.forge > 0) {
-		printf("\"refused\":%" PRIu64 ",\"refusal_rate\":%.1f,\"refusal_p99_ms\":%.3f,",
-		       load->refused, (double)load->refused / span,
-		       latency_ms(&load->refusal, 0.99));
+		printf("\"forged\":%" PRIu64 ",\"forged_rate\":%.1f,\"forged_p99_ms\":%.3f,",
+		       load->forged, (double)load->forged / span,
+		       latency_ms(&load->forged_latency, 0.99));
 	}
 	printf("\"own_cpu_seconds\":%.3f,\"own_cpu_share\":%.3f,", own, own / span);
 	if (load->options.watched_count > 0 && !isnan(watched)) {

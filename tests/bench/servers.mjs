@@ -2,9 +2,10 @@
 //   name, url, expect (the word of its right answer; undefined: it says none), refusal (the status of a forged one, where it is not 401),
 //   pids(), stop(), kill() (SIGKILL)
 //   store: undefined when it stores nothing; else count() (what is stored) and missing(file) (of these ids, a line each)
-//   hooklatch also readyMs, stats(), threads() (CPU seconds of each so far, by name)
+//   hooklatch also readyMs, stats(), metrics(), threads() (CPU seconds of each so far, by name)
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -95,16 +96,26 @@ export function childrenOf(pid) {
   }).map(Number);
 }
 
-// Threads of one name together; those that have ended are not seen.
+const TICKS_A_SECOND = 100; // of the kernel's clock for users, everywhere
+
+// Of a process or a thread (`pid/task/tid`): its name, and its CPU without that of its children.
+function readStat(process) {
+  const stat = fs.readFileSync(`/proc/${process}/stat`, 'latin1');
+  const [user, system] = stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 13).map(Number);
+  return { name: stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')), seconds: (user + system) / TICKS_A_SECOND };
+}
+
+const cpuSeconds = (pid) => readStat(pid).seconds;
+
+// Threads of one kind together; those that have ended are not seen.
 function threadSeconds(pid) {
-  const seconds = {};
+  const sum = {};
   for (const task of fs.readdirSync(`/proc/${pid}/task`)) {
-    const stat = fs.readFileSync(`/proc/${pid}/task/${task}/stat`, 'latin1');
-    const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')).replace(/-?\d+$/, '');
-    const [user, system] = stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 13).map(Number);
-    seconds[name] = (seconds[name] ?? 0) + (user + system) / 100; // the kernel's clock for users ticks so often, everywhere
+    const { name, seconds } = readStat(`${pid}/task/${task}`);
+    const kind = name.replace(/-?\d+$/, '');
+    sum[kind] = (sum[kind] ?? 0) + seconds;
   }
-  return seconds;
+  return sum;
 }
 
 // Of these processes together, each with what it shares: resident now, of it anonymous, and the most that was ever resident. Those that are
@@ -182,7 +193,8 @@ export async function startNginx(directory, { cpu, workers }) {
 
 // `handler`: 'none' stores events that no handler wants, 'log' hands each one to `log: {}`.
 // `level`: from `warn` on the line `service.ready` may be missing; then the port is chosen here and readiness is a connect.
-function writeConfiguration(directory, { handler, level, port }) {
+// `settings`: keys of the configuration that are added or replaced.
+function writeConfiguration(directory, { handler, level, port, settings }) {
   const file = path.join(directory, 'hooklatch.yaml');
   fs.writeFileSync(file, `${JSON.stringify({ // JSON is YAML
     listen: [{ https: `127.0.0.1:${port}`, certificate: 'cert.pem', key: 'key.pem' }],
@@ -191,6 +203,7 @@ function writeConfiguration(directory, { handler, level, port }) {
     log: { format: 'json', level },
     sources: { github: { path: '/github', provider: 'github', secrets: [{ file: 'secret' }] } },
     handlers: { bench: { on: [handler === 'none' ? 'github/never' : 'github/*'], log: {} } },
+    ...settings,
   }, null, 2)}\n`);
   return file;
 }
@@ -218,12 +231,27 @@ function readyFromPipe(stream, seen) {
   });
 }
 
+// name{labels} → value, as Prometheus would read them.
+async function readMetrics(socketPath) {
+  const text = await new Promise((resolve, reject) => {
+    http.get({ socketPath, path: '/metrics' }, async (response) => {
+      let all = '';
+      for await (const part of response.setEncoding('utf8')) all += part;
+      resolve(all);
+    }).on('error', reject);
+  });
+  return Object.fromEntries(text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).map((line) => {
+    const space = line.lastIndexOf(' ');
+    return [line.slice(0, space), Number(line.slice(space + 1))];
+  }));
+}
+
 // `timed`: the log goes through a pipe, which tells readiness in the instant it is written; else into a file, so that
 // nobody's CPU but the server's is spent on it.
-export async function startHooklatch(directory, { program, cpu, handler = 'none', level = 'info', timed = false }) {
+export async function startHooklatch(directory, { program, cpu, handler = 'none', level = 'info', timed = false, settings = {} }) {
   const quiet = level !== 'info' && level !== 'debug';
   const port = quiet ? await freePort() : 0;
-  const configuration = writeConfiguration(directory, { handler, level, port });
+  const configuration = writeConfiguration(directory, { handler, level, port, settings });
   const log = path.join(directory, 'hooklatch.log');
   const descriptor = timed ? undefined : fs.openSync(log, 'w');
   const begun = process.hrtime.bigint();
@@ -249,6 +277,7 @@ export async function startHooklatch(directory, { program, cpu, handler = 'none'
     url: `${address.replace(/\/$/, '')}/github`,
     readyMs,
     pids: () => [child.pid],
+    metrics: () => readMetrics(path.join(directory, 'hooklatch.sock')),
     stats: () => {
       const asked = spawnSync(program, ['stats', '-c', configuration, '--json'], { encoding: 'utf8' });
       if (asked.status !== 0) throw new Error(`hooklatch stats: ${asked.error ?? asked.stderr}`);
@@ -279,18 +308,29 @@ export async function countSyncs(directory, pids, body) {
     .reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[3]), 0);
 }
 
-// One run of the load generator against a server; see load --help. Wrong answers are in the result, not an exception.
-export async function runLoad(program, server, { cpu, secret, ...options }) {
-  const args = Object.entries(options).flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, String(value)]));
-  const watched = server.pids().flatMap((pid) => ['--watch', String(pid)]);
-  const child = start([program, '--secret', secret, ...args, ...watched, server.url],
-    { cpu, stdio: ['ignore', 'pipe', 'pipe'] });
+// A program to its end: how it ended, what it said to stdout and to stderr.
+export async function run(command, { cpu }) {
+  const child = start(command, { cpu, stdio: ['ignore', 'pipe', 'pipe'] });
   const texts = await Promise.all([child.stdout, child.stderr].map(async (stream) => {
     let text = '';
     for await (const part of stream.setEncoding('utf8')) text += part;
     return text;
   }));
-  const how = await child.ended;
+  return [await child.ended, ...texts];
+}
+
+// Where posts of the handler `http` end.
+export async function startSink(program, { cpu }) {
+  const child = start([program], { cpu, stdio: ['ignore', 'pipe', 'inherit'] });
+  const port = await ready(child, 'sink', () => new Promise((resolve) => { child.stdout.setEncoding('utf8').once('data', resolve); }), () => '');
+  return { url: `http://127.0.0.1:${port.trim()}/`, cpuSeconds: () => cpuSeconds(child.pid), stop: () => kill(child) };
+}
+
+// One run of the load generator against a server; see load --help. Wrong answers are in the result, not an exception.
+export async function runLoad(program, server, { cpu, secret, ...options }) {
+  const args = Object.entries(options).flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, String(value)]));
+  const watched = server.pids().flatMap((pid) => ['--watch', String(pid)]);
+  const [how, ...texts] = await run([program, '--secret', secret, ...args, ...watched, server.url], { cpu });
   if (!texts[0].startsWith('{')) throw new Error(`the load generator ended with ${how}: ${texts[1]}`);
   return { ...JSON.parse(texts[0]), complaint: texts[1].trim().replaceAll('\n', '; ') };
 }

@@ -31,23 +31,23 @@ async function play(bench, name, round) {
   await server.stop();
   if (kind === 'hooklatch') bench.checkStore(directory, name === 'repeats' ? first.answered : result.answered, what);
   fs.rmSync(directory, { recursive: true });
-  const { rate, refusal_rate = 0, seconds, p50_ms, p99_ms, refusal_p99_ms, server_cpu_seconds, own_cpu_share, other_cpu_share } = result;
-  const cpu_us = (server_cpu_seconds / ((rate + refusal_rate) * seconds)) * 1e6;
-  return { rate, refusal_rate, p50_ms, p99_ms, refusal_p99_ms, cpu_us, own_cpu_share, other_cpu_share, syncs };
+  const { rate, forged_rate = 0, seconds, p50_ms, p99_ms, forged_p99_ms, server_cpu_seconds, own_cpu_share, other_cpu_share } = result;
+  const cpu_us = (server_cpu_seconds / ((rate + forged_rate) * seconds)) * 1e6;
+  return { rate, forged_rate, p50_ms, p99_ms, forged_p99_ms, cpu_us, own_cpu_share, other_cpu_share, syncs };
 }
 
 export async function measure(bench) {
   return { rows: await bench.rounds(Object.keys(kinds), (name, round) => play(bench, name, round)) };
 }
 
-const answers = (row) => row.rate + row.refusal_rate;
+const answers = (row) => row.rate + row.forged_rate;
 
 // Of the good ones' rate, what is left when the forged ones have had their share of the core; and of that, what they reached.
 function kept(rows) {
   return spread(rows.filter((row) => row.name === 'mixed').map((row) => {
     const alone = rows.find((other) => other.name === 'good' && other.round === row.round);
     const refusal = rows.find((other) => other.name === 'forged' && other.round === row.round);
-    return row.rate / (alone.rate * (1 - row.refusal_rate * refusal.cpu_us / 1e6));
+    return row.rate / (alone.rate * (1 - row.forged_rate * refusal.cpu_us / 1e6));
   }));
 }
 
@@ -57,8 +57,8 @@ export function show({ rows }) {
   return [
     table(['requests', 'accepted, repeated/s', 'refused/s', 'all, of nginx', 'p99 ms', 'CPU us/request', 'of nginx', 'generator', 'others'],
       Object.entries(kinds).map(([name, { shown }]) => [
-        shown, range(of(name, (row) => row.rate), 0), range(of(name, (row) => row.refusal_rate), 0), beside(name, answers),
-        number(of(name, (row) => (name === 'forged' ? row.refusal_p99_ms : row.p99_ms)).median, 2), range(of(name, (row) => row.cpu_us), 1),
+        shown, range(of(name, (row) => row.rate), 0), range(of(name, (row) => row.forged_rate), 0), beside(name, answers),
+        number(of(name, (row) => (name === 'forged' ? row.forged_p99_ms : row.p99_ms)).median, 2), range(of(name, (row) => row.cpu_us), 1),
         beside(name, (row) => row.cpu_us),
         `${number(of(name, (row) => row.own_cpu_share).median * 100, 0)} %`, `${number(of(name, (row) => row.other_cpu_share).median * 100, 0)} %`,
       ])),
@@ -77,6 +77,6 @@ export function goals({ rows }) {
     goal({ goal: 9, name: 'syncs for repeats', asked: 'none', value: `${syncs} for ${number(COUNTED, 0)}`, reached: syncs === 0, way: 'something else was committed meanwhile' }),
     atLeast({ goal: 10, name: 'forged ones refused, of nginx', bound: 0.9, value: ratio(rows, 'forged', 'nginx', answers).median, way: way('forged') }),
     atLeast({ goal: 10, name: 'good ones beside them, of their share of the core', bound: 1, value: kept(rows).median,
-      way: `${number(of('good', 'rate'), 0)}/s alone, ${number(of('mixed', 'rate'), 0)}/s beside ${number(of('mixed', 'refusal_rate'), 0)} forged ones a second of ${number(of('forged', 'cpu_us'), 1)} us each` }),
+      way: `${number(of('good', 'rate'), 0)}/s alone, ${number(of('mixed', 'rate'), 0)}/s beside ${number(of('mixed', 'forged_rate'), 0)} forged ones a second of ${number(of('forged', 'cpu_us'), 1)} us each` }),
   ];
 }
