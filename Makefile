@@ -178,7 +178,8 @@ $(LIMITS): %: %.o $(BUILD)/tests/bench/limits/threads.o
 $(PEERS): tests/bench/peers/package-lock.json
 	$(Q)scripts/packages g++ python3 $(shell command -v npm >/dev/null || echo nodejs npm libnode-dev)
 	@echo "  NPM   $(@D)"
-	$(Q)cd tests/bench/peers && npm ci --silent --no-audit --no-fund --nodedir=/usr && touch node_modules/.package-lock.json
+	$(Q)cd tests/bench/peers && npm ci --silent --no-audit --no-fund \
+		$$(test ! -e /usr/include/node/node.h || echo --nodedir=/usr) && touch node_modules/.package-lock.json
 
 $(BUILD)/tests/bench/refusal/refusal: $(BUILD)/tests/bench/refusal/main.o $(ROOMS)
 	@echo "  LINK  $@"

@@ -2,7 +2,8 @@
 //   bench.options, bench.cpus { server, load } (undefined where nothing is pinned), bench.workshop (a directory of this run)
 //   bench.say(text), bench.remark(text) (stands in the report), bench.complain(text) (so does it, and the run has failed)
 //   bench.newDirectory(), bench.start(name, directory, more), bench.load(server, options), bench.fdatasync()
-//   bench.rounds(names, body), bench.syncs(server, body), bench.limit(name, ...arguments) (what a program of limits/ prints, on the server's core)
+//   bench.rounds(names, body), bench.syncs(server, body)
+//   bench.limit(name, ...arguments): what a program of limits/ prints, on the server's core
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -77,8 +78,8 @@ export class Kit {
     return starters[name](directory, this, more);
   }
 
-  // Plays requests against a server; see load --help for the options, with names as there. The right answer is the one that the server says
-  // (`expect`), unless told otherwise. `what`: for messages. `tolerated`: the caller judges the answers by himself.
+  // Plays requests against a server; see load --help for the options, with names as there. The right answer is the one that the server
+  // says (`expect`), unless told otherwise. `what`: for messages. `tolerated`: the caller judges the answers by himself.
   async load(server, { what = server.name, tolerated = false, ...more }) {
     const result = await runLoad(path.resolve(this.options.load), server, {
       cpu: this.cpus.load, secret: this.secretFile, seconds: this.options.seconds, warmup: this.options.warmup,
@@ -166,7 +167,8 @@ export class Kit {
   // What all runs of a chapter together say about its figures.
   close() {
     const tls = [...this.#tls].map(([text, names]) => `${text} with ${names.join(', ')}`);
-    const suites = new Set([...this.#tls.keys()].map((text) => text.split(' ').slice(0, 2).join(' '))); // without the group of the handshake
+    const suiteOf = (text) => text.split(' ').slice(0, 2).join(' '); // without the group of the handshake
+    const suites = new Set([...this.#tls.keys()].map(suiteOf));
     if (suites.size > 1) this.complain(`the servers negotiated different TLS: ${tls.join('; ')}`);
     const busy = [...new Set(this.#loads.filter((load) => load.own > GENERATOR_BUSY).map((load) => load.name))];
     if (busy.length > 0) {

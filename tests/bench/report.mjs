@@ -22,17 +22,34 @@ export function number(value, digits) {
 
 // A spread as text.
 export const range = ({ median: middle, least, most }, digits) => (
-  least === most || Number.isNaN(middle) ? number(middle, digits) : `${number(middle, digits)} (${number(least, digits)}–${number(most, digits)})`);
+  least === most || Number.isNaN(middle) ? number(middle, digits)
+    : `${number(middle, digits)} (${number(least, digits)}–${number(most, digits)})`);
 
-// Ratios of `name` to `base`, taken inside a round, where both had the same noise; only then their spread. `of(row)` is the figure; `where`
-// keeps rows that belong together (the same size, say). Undefined when no round has both.
-export function ratio(rows, name, base, of, where = () => true) {
-  const values = rows.filter((row) => row.name === name && where(row)).flatMap((row) => {
-    const other = rows.find((found) => found.name === base && found.round === row.round && where(found));
+// The rows of one name over the rounds, figure by figure (`of(row)`): as numbers, and as text.
+export function figures(rows, name) {
+  const all = (of) => spread(rows.filter((row) => row.name === name).map(of));
+  return {
+    median: (of) => all(of).median,
+    middle: (of, digits) => number(all(of).median, digits),
+    range: (of, digits) => range(all(of), digits),
+    percent: (of) => `${number(all(of).median * 100, 0)} %`,
+  };
+}
+
+// Ratios of `name` to `base`, taken inside a round, where both had the same noise; only then their spread. `of(row)` is the figure.
+// Undefined when no round has both.
+export function ratio(rows, name, base, of) {
+  const values = rows.filter((row) => row.name === name).flatMap((row) => {
+    const other = rows.find((found) => found.name === base && found.round === row.round);
     return other === undefined ? [] : [of(row) / of(other)];
   });
   return values.length === 0 ? undefined : spread(values);
 }
+
+export const ratioText = (...args) => {
+  const found = ratio(...args);
+  return found === undefined ? '–' : range(found, 2);
+};
 
 // The first column is words, the others are figures.
 export function table(head, rows) {
@@ -71,34 +88,44 @@ function fileSystemOf(directory) {
   return mounts.sort((a, b) => a.point.length - b.point.length).at(-1)?.type ?? 'unknown';
 }
 
-// In general terms: no names, no paths.
-export function machine(directory, program) {
-  const release = fs.existsSync('/etc/os-release') ? fs.readFileSync('/etc/os-release', 'utf8') : '';
+// In general terms: no names, no paths. `packages`: the package.json of what is compared.
+export function machine(directory, program, packages) {
   const versions = {
     hooklatch: first(program, 'version')?.replace(/^hooklatch /, ''),
     nginx: first('nginx', '-v')?.replace(/^.*\//, ''),
     openssl: first('openssl', 'version')?.split(' ')[1],
     node: process.versions.node,
+    redis: /v=(\S+)/.exec(first('redis-server', '--version') ?? '')?.[1],
+    webhook: first('webhook', '-version')?.split(' ').at(-1),
+    ...JSON.parse(fs.readFileSync(packages, 'utf8')).dependencies,
   };
   for (const library of ['sqlite3', 'libevent', 'libfyaml', 'jansson', 'libcurl', 'libxxhash']) {
     versions[library] = first('pkg-config', '--modversion', library);
   }
   const shown = Object.entries(versions).filter(([, version]) => version !== undefined).map(([name, version]) => `${name} ${version}`);
-  return `${os.cpus().length} cores (${os.arch()}), ${Math.round(os.totalmem() / 2 ** 30)} GiB, `
-    + `${/^PRETTY_NAME="?([^"\n]+)/m.exec(release)?.[1] ?? os.type()}, Linux ${os.release().split('.').slice(0, 2).join('.').replace(/[^\d.].*/, '')}, `
+  const release = fs.existsSync('/etc/os-release') ? fs.readFileSync('/etc/os-release', 'utf8') : '';
+  const system = /^PRETTY_NAME="?([^"\n]+)/m.exec(release)?.[1] ?? os.type();
+  const kernel = os.release().split('.').slice(0, 2).join('.').replace(/[^\d.].*/, '');
+  return `${os.cpus().length} cores (${os.arch()}), ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${system}, Linux ${kernel}, `
     + `${fileSystemOf(directory)}. ${shown.join(', ')}.`;
 }
 
-export function goalTable(goals) {
-  const rows = [...goals].sort((a, b) => (a.goal ?? Infinity) - (b.goal ?? Infinity));
-  return table(['goal', 'asked', 'measured', 'reached'], rows.map((goal) => [
-    `${goal.goal === null ? '' : `${goal.goal}: `}${goal.name}`, goal.asked, goal.value, goal.reached ? 'yes' : 'no',
-  ]));
+const named = ({ goal: number, name }) => `${number === null ? '' : `${number}: `}${name}`;
+
+function goalsOf(played) {
+  const goals = played.flatMap(({ chapter, record }) => chapter.goals(record.result));
+  return goals.sort((a, b) => (a.goal ?? Infinity) - (b.goal ?? Infinity));
 }
 
 function goalPart(goals) {
-  const ways = goals.filter((goal) => goal.way !== undefined).map((goal) => `- ${goal.goal === null ? '' : `${goal.goal}, `}${goal.name}: ${goal.way}`);
-  return [goalTable(goals), ...(ways.length > 0 ? [`What stands in the way:\n\n${ways.join('\n')}`] : [])];
+  if (goals.length === 0) return [];
+  const ways = goals.filter((found) => found.way !== undefined).map((found) => `- ${named(found)}: ${found.way}.`);
+  return [
+    '## Goals',
+    table(['goal', 'asked', 'measured', 'reached'], goals.map((found) => [
+      named(found), found.asked, found.value, found.reached ? 'yes' : 'no'])),
+    ...(ways.length > 0 ? [`What stands in the way:\n\n${ways.join('\n')}`] : []),
+  ];
 }
 
 // One chapter: `chapter` is its module, `record` what run.mjs kept of it.
@@ -112,22 +139,22 @@ function chapterPart(chapter, record) {
   ];
 }
 
-const how = 'Ratios are medians of the ratios inside a round, other figures medians of the rounds (least–most). "Generator" and "others" (kernel '
-  + 'threads, steal, and whatever else ran) are in percent of one core.';
+const how = 'Ratios are medians of the ratios inside a round, other figures medians of the rounds (least–most). "Generator" and "others" '
+  + '(kernel threads, steal, and whatever else ran) are in percent of one core.';
 
 // The whole report: `played` is a list of { chapter, record }.
 export function document(played) {
-  const goals = played.flatMap(({ chapter, record }) => chapter.goals(record.result));
   const machines = [...new Set(played.map(({ record }) => record.machine))];
-  return [machines.join('\n\n'), how, ...(goals.length > 0 ? ['## Goals', ...goalPart(goals)] : []),
+  return [machines.join('\n\n'), how, ...goalPart(goalsOf(played)),
     ...played.flatMap(({ chapter, record }) => chapterPart(chapter, record))].join('\n\n');
 }
 
-// README's part: what the chapters say in short, and the goals.
+// README's part: what the chapters say in short, and which goals were missed.
 export function shortDocument(played) {
-  const goals = played.flatMap(({ chapter, record }) => chapter.goals(record.result));
+  const goals = goalsOf(played).filter((found) => found.goal !== null);
+  const missed = goals.filter((found) => !found.reached).map((found) => `${named(found)} (${found.value}, asked ${found.asked})`);
   return [
     ...played.flatMap(({ chapter, record }) => (chapter.short === undefined ? [] : [chapter.short(record.result)])),
-    ...(goals.length > 0 ? [goalTable(goals)] : []),
+    `Of ${goals.length} goals ${goals.length - missed.length} were reached${missed.length > 0 ? `. Missed: ${missed.join('; ')}` : ''}.`,
   ].join('\n\n');
 }

@@ -1,9 +1,9 @@
 // make bench: plays chapters (tests/bench/chapters) one after the other on this machine, keeps what each of them measured in
 // build/bench/results/NAME.json, and makes one report of all that are there and of the same commit. Prints it. Node 18, no packages.
 //
-// A chapter exports `title`, `measure(bench)` (see kit.mjs) which returns what can be kept as JSON, `show(result)` (Markdown),
-// `goals(result)` ([{ goal: number in the list of goals or null, name, asked, value, reached, way }]), and where it wants to `short(result)`
-// (Markdown for README.md) and `drawings(result)` ({ 'NAME.svg': text }).
+// A chapter exports `title`, `measure(bench)` (see kit.mjs) which returns what can be kept as JSON, `show(result)` (Markdown), and
+// `goals(result)` ([{ goal: number in the list of goals or null, name, asked, value, reached, way }]); where it wants to also
+// `short(result)` (Markdown for README.md) and `drawings(result)` ({ 'NAME.svg': text }).
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -43,7 +43,7 @@ async function play(name, chapter, options) {
   const kit = new Kit(options);
   say(`\n${name}: ${chapter.title}`);
   const record = { chapter: name, commit: commitNow(), command: commandOf(name, options), date: new Date().toISOString().slice(0, 10),
-    machine: machine(kit.workshop, options.hooklatch) };
+    machine: machine(kit.workshop, options.hooklatch, path.join(here, 'peers/package.json')) };
   try {
     record.result = await chapter.measure(kit);
   } catch (error) {
@@ -78,7 +78,8 @@ function write(played, report) {
   fs.writeFileSync(path.join(here, 'RESULTS.md'),
     `# Bench\n\nWritten by \`make bench\` with \`--write\`; not to be edited.\n\n${report}\n`);
   for (const { chapter, record } of played) {
-    for (const [name, drawing] of Object.entries(chapter.drawings?.(record.result) ?? {})) fs.writeFileSync(path.join(here, name), drawing);
+    const drawings = chapter.drawings?.(record.result) ?? {};
+    for (const [name, drawing] of Object.entries(drawings)) fs.writeFileSync(path.join(here, name), drawing);
   }
 }
 

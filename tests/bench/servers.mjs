@@ -118,8 +118,8 @@ function threadSeconds(pid) {
   return sum;
 }
 
-// Of these processes together, each with what it shares: resident now, of it anonymous, and the most that was ever resident. Those that are
-// gone have none.
+// Of these processes together, each with what it shares: resident now, of it anonymous, and the most that was ever resident. Those that
+// are gone have none.
 export function memoryOf(pids) {
   const sum = { rss_kib: 0, anonymous_kib: 0, peak_kib: 0 };
   for (const pid of pids.filter((known) => fs.existsSync(`/proc/${known}`))) {
@@ -322,7 +322,8 @@ export async function run(command, { cpu }) {
 // Where posts of the handler `http` end.
 export async function startSink(program, { cpu }) {
   const child = start([program], { cpu, stdio: ['ignore', 'pipe', 'inherit'] });
-  const port = await ready(child, 'sink', () => new Promise((resolve) => { child.stdout.setEncoding('utf8').once('data', resolve); }), () => '');
+  const said = () => new Promise((resolve) => { child.stdout.setEncoding('utf8').once('data', resolve); });
+  const port = await ready(child, 'sink', said, () => '');
   return { url: `http://127.0.0.1:${port.trim()}/`, cpuSeconds: () => cpuSeconds(child.pid), stop: () => kill(child) };
 }
 

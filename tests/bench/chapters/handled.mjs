@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { atLeast, goal, median, number, range, spread, table } from '../report.mjs';
+import { atLeast, figures, goal, number, range, spread, table } from '../report.mjs';
 import { startSink } from '../servers.mjs';
 
 export const title = 'Handled from end to end, 16 workers';
@@ -20,7 +20,9 @@ const handlers = {
   log: { shown: '`log`', keys: () => ({ log: {} }) },
   sql: {
     shown: '`sql`, an insert',
-    keys: () => ({ setup: 'CREATE TABLE IF NOT EXISTS handled (sequence INTEGER PRIMARY KEY)', sql: 'INSERT INTO handled VALUES (:sequence)' }),
+    keys: () => ({
+      setup: 'CREATE TABLE IF NOT EXISTS handled (sequence INTEGER PRIMARY KEY)', sql: 'INSERT INTO handled VALUES (:sequence)',
+    }),
   },
   http: { shown: '`http`, loopback', keys: ({ sink }) => ({ http: { url: sink.url }, concurrency: WORKERS }) },
   exec: { shown: '`exec`, `/bin/true`', keys: () => ({ exec: ['/bin/true'], concurrency: WORKERS }) },
@@ -51,11 +53,14 @@ function between(before, after) {
   const rate = (name) => (after[name] - before[name]) / seconds;
   const done = after.done - before.done;
   const grown = after.received - before.received - done;
-  return { accepted: rate('received'), done: rate('done'), sink_share: rate('sink'), kept_up: done > 0 && grown <= GROWN_MOST * done + 2 * IN_A_COMMIT };
+  return {
+    accepted: rate('received'), done: rate('done'), sink_share: rate('sink'),
+    kept_up: done > 0 && grown <= GROWN_MOST * done + 2 * IN_A_COMMIT,
+  };
 }
 
-// Offers events for a while (`rate`: undefined is as fast as it goes) and looks at the window in the middle; then, with `drained`, at what is
-// done when nothing arrives any more.
+// Offers events for a while (`rate`: undefined is as fast as it goes) and looks at the window in the middle; then, with `drained`, at what
+// is done when nothing arrives any more.
 async function offer(bench, name, { round, rate, drained = false }) {
   const what = `round ${round}, ${name}${rate === undefined ? '' : ` at ${number(rate, 0)}/s`}`;
   const directory = bench.newDirectory();
@@ -86,9 +91,9 @@ async function offer(bench, name, { round, rate, drained = false }) {
   return { offered: rate, ...found, handled_alone: alone, p99_ms, own_cpu_share, other_cpu_share };
 }
 
-// As fast as it comes, when the handler keeps up with that; else at a fixed rate that it keeps up with. To know where to begin: a core that
-// accepts A and handles D events a second, and B of them when nothing arrives, can do 1 / (a + 1/B) of both, where a = (1 - D/B) / A is what
-// an arrival takes. From there down, to what was done when too much was offered.
+// As fast as it comes, when the handler keeps up with that; else at a fixed rate that it keeps up with. To know where to begin: a core
+// that accepts A and handles D events a second, and B of them when nothing arrives, can do 1 / (a + 1/B) of both, where
+// a = (1 - D/B) / A is what an arrival takes. From there down, to what was done when too much was offered.
 async function sustain(bench, name, round) {
   const full = await offer(bench, name, { round, drained: true });
   if (full.kept_up) return { full, sustained: full };
@@ -140,49 +145,53 @@ export async function measure(bench) {
   const shared = {};
   const rows = await bench.rounds(names, (name, round) => play(bench, name, round, shared));
   const alone = rows.filter((row) => row.name === 'accept');
+  const acceptIn = (round) => alone.find((row) => row.round === round).rate;
   return {
     accept: spread(alone.map((row) => row.rate)),
-    rows: rows.filter((row) => row.name !== 'accept').map((row) => ({ ...row, accept: alone.find((other) => other.round === row.round).rate })),
+    rows: rows.filter((row) => row.name !== 'accept').map((row) => ({ ...row, accept: acceptIn(row.round) })),
   };
 }
 
 // Where accepting and handling have one core between them, no more than this can be both.
 const together = (row) => 1 / (1 / row.accept + 1 / row.limit.rate);
 
+const sustainedOf = (row) => row.sustained.done;
+const sinkOf = (row) => Math.max(row.limit.sink_share ?? 0, row.full.sink_share, row.sustained.sink_share);
+
 export function show({ accept, rows }) {
-  const of = (name, figure) => spread(rows.filter((row) => row.name === name).map(figure));
-  const percent = (value) => `${number(value * 100, 0)} %`;
-  const shares = (name) => {
-    const most = of(name, (row) => Math.max(row.limit.sink_share ?? NaN, row.full.sink_share, row.sustained.sink_share)).most;
-    return name === 'http' ? percent(most) : '–';
-  };
+  const head = ['handler', 'handled/s, sustained', 'its limit/s', 'of it', 'of accept and limit', 'p99 ms of accepts', 'accepted/s, saturated',
+    'of accept alone', 'receiver of posts'];
   return [
-    table(['handler', 'handled/s, sustained', 'its limit/s', 'of it', 'of accept and limit', 'p99 ms of accepts', 'accepted/s, saturated', 'of accept alone', 'receiver of posts'],
-      Object.entries(handlers).map(([name, { shown }]) => [
-        shown, range(of(name, (row) => row.sustained.done), 0), range(of(name, (row) => row.limit.rate), 0),
-        range(of(name, (row) => row.sustained.done / row.limit.rate), 2), range(of(name, (row) => row.sustained.done / together(row)), 2),
-        number(of(name, (row) => row.sustained.p99_ms).median, 1), range(of(name, (row) => row.full.accepted), 0),
-        range(of(name, (row) => row.full.accepted / row.accept), 2), shares(name),
-      ])),
-    `Bodies of 8 KiB over ${CONNECTIONS} connections, \`workers: ${WORKERS}\`, \`concurrency: ${WORKERS}\` for \`http\` and \`exec\`; accept alone: ${range(accept, 0)}/s. Sustained: `
-      + `the backlog grew by less than ${GROWN_MOST * 100} % of what was done. The limits, on the server's core: for \`exec\` posix_spawn and wait of /bin/true on ${WORKERS} `
-      + `threads; for \`http\` libcurl on ${WORKERS} threads against the same receiver, on the generator's core; for \`log\` and \`sql\` commits of SQLite `
-      + `of ${IN_A_COMMIT} events each. "Of accept and limit" sets beside it what is left when each event has to be accepted by the same core first: `
-      + '1 / (1/accept + 1/limit). "Saturated": senders that go on as fast as they can, while the backlog grows if it must.',
+    table(head, Object.entries(handlers).map(([name, { shown }]) => {
+      const of = figures(rows, name);
+      return [
+        shown, of.range(sustainedOf, 0), of.range((row) => row.limit.rate, 0), of.range((row) => sustainedOf(row) / row.limit.rate, 2),
+        of.range((row) => sustainedOf(row) / together(row), 2), of.middle((row) => row.sustained.p99_ms, 1),
+        of.range((row) => row.full.accepted, 0), of.range((row) => row.full.accepted / row.accept, 2),
+        name === 'http' ? of.percent(sinkOf) : '–',
+      ];
+    })),
+    `Bodies of 8 KiB over ${CONNECTIONS} connections, \`workers: ${WORKERS}\`, \`concurrency: ${WORKERS}\` for \`http\` and \`exec\`; accept `
+      + `alone: ${range(accept, 0)}/s. Sustained: the backlog grew by less than ${GROWN_MOST * 100} % of what was done. The limits, on the `
+      + `server's core: for \`exec\` posix_spawn and wait of /bin/true on ${WORKERS} threads; for \`http\` libcurl on ${WORKERS} threads `
+      + "against the same receiver, on the generator's core; for `log` and `sql` commits of SQLite of "
+      + `${IN_A_COMMIT} events each. "Of accept and limit" sets beside it what is left when each event has to be accepted by the same `
+      + 'core first: 1 / (1/accept + 1/limit). "Saturated": senders go on as fast as they can, and the backlog grows if it must.',
   ].join('\n\n');
 }
 
 export function goals({ rows }) {
-  const of = (name, figure) => median(rows.filter((row) => row.name === name).map(figure));
+  const log = figures(rows, 'log');
   return [
     atLeast({
-      goal: 11, name: 'accept + claim + done (`log`), of accept alone', bound: 0.85, value: of('log', (row) => row.sustained.done / row.accept),
-      way: `${number(of('log', (row) => row.sustained.done), 0)} events a second were handled, ${number(of('log', (row) => row.accept), 0)} accepted alone: the difference is `
+      goal: 11, name: 'accept + claim + done (`log`), of accept alone', bound: 0.85,
+      value: log.median((row) => sustainedOf(row) / row.accept),
+      way: `${log.middle(sustainedOf, 0)} events a second were handled, ${log.middle((row) => row.accept, 0)} accepted alone: the difference is `
         + 'what the claim, the log line and the record of the end cost on the same core',
     }),
     ...Object.keys(handlers).map((name) => goal({
       goal: null, name: `handled by ${handlers[name].shown}, of what accepting and its limit allow`, asked: 'shown',
-      value: number(of(name, (row) => row.sustained.done / together(row)), 2), reached: true,
+      value: figures(rows, name).middle((row) => sustainedOf(row) / together(row), 2), reached: true,
     })),
   ];
 }

@@ -1,7 +1,7 @@
 // How long a sender waits when there is room: at a fixed rate, and all alone.
 import fs from 'node:fs';
 
-import { atMost, goal, median, number, range, spread, table } from '../report.mjs';
+import { atMost, figures, goal, number, table } from '../report.mjs';
 
 export const title = 'Latency with room to spare';
 
@@ -41,38 +41,41 @@ export async function measure(bench) {
   };
 }
 
-function rowsOf(rows, names) {
-  const of = (name, figure) => spread(rows.filter((row) => row.name === name).map(figure));
-  return names.map((name) => [name, ...['p50_ms', 'p99_ms', 'p99_9_ms', 'max_ms'].map((figure) => (
-    range(of(name, (row) => row[figure]), 2)))]);
-}
-
 const DISK = 'one fdatasync of 12 KiB';
 const syncsOf = (rows) => rows.map(({ fdatasync }) => ({ name: DISK, ...fdatasync }));
+const p50 = (row) => row.p50_ms;
+const p99 = (row) => row.p99_ms;
+
+function latencyTable(first, rows, names) {
+  return table([first, 'p50 ms', 'p99 ms', 'p99.9 ms', 'longest ms'], names.map((name) => [
+    name, ...[p50, p99, (row) => row.p99_9_ms, (row) => row.max_ms].map((of) => figures(rows, name).range(of, 2))]));
+}
 
 export function show(result) {
-  const head = (first) => [first, 'p50 ms', 'p99 ms', 'p99.9 ms', 'longest ms'];
   return [
-    table(head(`${number(RATE, 0)} a second, ${CONNECTIONS} connections`), rowsOf(result.steady, result.names)),
+    latencyTable(`${number(RATE, 0)} a second, ${CONNECTIONS} connections`, result.steady, result.names),
     'An open loop: a request is due at its time whatever the server does, and its latency runs from then.',
-    table(head('one request at a time'), rowsOf([...result.alone, ...syncsOf(result.alone)], [DISK, ...result.names])),
+    latencyTable('one request at a time', [...result.alone, ...syncsOf(result.alone)], [DISK, ...result.names]),
     'The fdatasync is of blocks that were written before, on the same disk, just before and just after each of these runs.',
   ].join('\n\n');
 }
 
 export function goals({ names, steady: rows, alone: lone }) {
   if (!names.includes('hooklatch')) return [];
-  const of = (from, name, figure) => median(from.filter((row) => row.name === name).map((row) => row[figure]));
+  const own = figures(rows, 'hooklatch');
+  const disk = figures(syncsOf(lone), DISK);
+  const nginx = figures(rows, 'nginx');
   const unsent = rows.filter((row) => row.name === 'hooklatch').reduce((sum, row) => sum + row.unsent, 0);
-  const syncs = syncsOf(lone);
-  const disk = `one fdatasync took ${number(of(syncs, DISK, 'p50_ms'))} ms, one in a hundred ${number(of(syncs, DISK, 'p99_ms'))} ms; a request waits for `
-    + 'the commit that runs and for its own';
-  const without = names.includes('nginx') ? `; nginx, which stores nothing, answered in ${number(of(rows, 'nginx', 'p50_ms'))} ms (p99 ${number(of(rows, 'nginx', 'p99_ms'))} ms)` : '';
-  const times = median(lone.filter((row) => row.name === 'hooklatch').map((row) => row.p50_ms / row.fdatasync.p50_ms));
+  const way = `a request waits for the commit that runs and for its own; one fdatasync took ${disk.middle(p50)} ms, one in a hundred `
+    + `${disk.middle(p99)} ms; nginx, which stores nothing, had p50 ${nginx.middle(p50)} and p99 ${nginx.middle(p99)} ms`;
+  const alone = figures(lone, 'hooklatch');
   return [
-    atMost({ goal: 5, name: `p50 at ${RATE}/s`, bound: 1.2, unit: 'ms', value: of(rows, 'hooklatch', 'p50_ms'), way: disk + without }),
-    atMost({ goal: 5, name: `p99 at ${RATE}/s`, bound: 16, unit: 'ms', digits: 1, value: of(rows, 'hooklatch', 'p99_ms'), way: disk + without }),
-    goal({ goal: 5, name: `requests unsent at ${RATE}/s`, asked: 'none', value: number(unsent, 0), reached: unsent === 0, way: disk }),
-    goal({ goal: null, name: 'a lone event beside a bare fdatasync', asked: 'shown', value: `${number(of(lone, 'hooklatch', 'p50_ms'))} ms, ${number(times, 1)} times`, reached: true }),
+    atMost({ goal: 5, name: `p50 at ${RATE}/s`, bound: 1.2, unit: 'ms', value: own.median(p50), way }),
+    atMost({ goal: 5, name: `p99 at ${RATE}/s`, bound: 16, unit: 'ms', digits: 1, value: own.median(p99), way }),
+    goal({ goal: 5, name: `requests unsent at ${RATE}/s`, asked: 'none', value: number(unsent, 0), reached: unsent === 0, way }),
+    goal({
+      goal: null, name: 'a lone event beside a bare fdatasync', asked: 'shown', reached: true,
+      value: `${alone.middle(p50)} ms, ${alone.middle((row) => row.p50_ms / row.fdatasync.p50_ms, 1)} times`,
+    }),
   ];
 }

@@ -1,10 +1,10 @@
-// hooklatch beside what people put in its place: the same signed requests, in interleaved rounds. What each of them promises with its 200 is
-// measured too, once, and not taken from its manual.
+// hooklatch beside what people put in its place: the same signed requests, in interleaved rounds. What each of them promises with its
+// 200 is measured too, once, and not taken from its manual.
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { atLeast, atMost, goal, median, number, range, ratio, spread, table } from '../report.mjs';
+import { atLeast, atMost, figures, goal, median, number, ratio, ratioText, table } from '../report.mjs';
 
 export const title = 'Beside others: 256 kept connections, bodies of 8 KiB';
 
@@ -27,10 +27,12 @@ async function play(bench, name, round) {
   const what = `round ${round}, ${name}`;
   const directory = bench.newDirectory();
   const server = await bench.start(kind, directory);
+  const begun = server.threads?.();
   const { rate, p50_ms, p99_ms, p99_9_ms, cpu_us, memory, own_cpu_share, other_cpu_share, answered } = await bench.load(server, {
     what, connections: CONNECTIONS, size: BYTES, ids,
   });
-  const threads = server.threads?.();
+  const threads = begun && Object.fromEntries(Object.entries(server.threads()).map(([thread, seconds]) => (
+    [thread, seconds - (begun[thread] ?? 0)])));
   if (kind === 'hooklatch') checkStats(bench, server, answered, what);
   const stored = server.store?.count();
   if (stored !== undefined && stored !== answered) bench.complain(`${what}: ${answered} answered, ${stored} stored`);
@@ -115,29 +117,22 @@ const survived = ({ killed }) => {
   return killed.lost === 0 ? `yes: all of ${number(killed.ids, 0)}` : `no: ${number(killed.lost, 0)} of ${number(killed.ids, 0)} lost`;
 };
 
-function figuresOf({ rows }, name) {
-  const figures = (of) => spread(rows.filter((row) => row.name === name).map(of));
-  const beside = (of) => {
-    const found = ratio(rows, name, 'nginx', of);
-    return found === undefined ? '–' : range(found, 2);
-  };
-  return { figures, beside };
-}
+const rateOf = (row) => row.rate;
+const cpuOf = (row) => row.cpu_us;
+const memoryOf = (row) => row.peak_kib / 1024;
 
-function loadTable(result) {
-  return table(
-    ['server', 'events/s', 'of nginx', 'p50 ms', 'p99 ms', 'p99.9 ms', 'CPU us/event = ms/1 000', 'of nginx', 'memory MiB', 'generator', 'others'],
-    result.names.map((name) => {
-      const { figures, beside } = figuresOf(result, name);
-      const middle = (of, digits) => number(figures(of).median, digits);
-      return [
-        contestants[name].shown, range(figures((row) => row.rate), 0), beside((row) => row.rate),
-        middle((row) => row.p50_ms, 2), middle((row) => row.p99_ms, 2), middle((row) => row.p99_9_ms, 2),
-        range(figures((row) => row.cpu_us), 1), beside((row) => row.cpu_us),
-        middle((row) => row.peak_kib / 1024, 0), `${middle((row) => row.own_cpu_share * 100, 0)} %`, `${middle((row) => row.other_cpu_share * 100, 0)} %`,
-      ];
-    }),
-  );
+function loadTable({ names, rows }) {
+  const head = ['server', 'events/s', 'of nginx', 'p50 ms', 'p99 ms', 'p99.9 ms', 'CPU us/event = ms/1 000', 'of nginx', 'memory MiB',
+    'generator', 'others'];
+  return table(head, names.map((name) => {
+    const { range, middle, percent } = figures(rows, name);
+    return [
+      contestants[name].shown, range(rateOf, 0), ratioText(rows, name, 'nginx', rateOf),
+      middle((row) => row.p50_ms, 2), middle((row) => row.p99_ms, 2), middle((row) => row.p99_9_ms, 2),
+      range(cpuOf, 1), ratioText(rows, name, 'nginx', cpuOf), middle(memoryOf, 0),
+      percent((row) => row.own_cpu_share), percent((row) => row.other_cpu_share),
+    ];
+  }));
 }
 
 function promiseTable({ names, promises }) {
@@ -148,76 +143,68 @@ function promiseTable({ names, promises }) {
 export function show(result) {
   return [
     loadTable(result),
-    'The right signature is demanded by all but nginx (one forged request to each: refused). Memory is the most that was ever resident, of '
-      + 'all processes of a server; the CPU is that of all of them, and of what they ran.',
+    'The right signature is demanded by all but nginx (one forged request to each: refused). Memory is the most that was ever resident, '
+      + 'of all processes of a server; the CPU is that of all of them, and of what they ran.',
     promiseTable(result),
-    `Durable: fsync and fdatasync, counted by strace, over ${IN_SEQUENCE} requests one after the other. Deduplicated: the same delivery twice, and `
-      + 'what was stored or run counted. SIGKILL: under load, then a new start, and every answered id looked for in its store; the kernel '
-      + 'lives on, so this alone does not tell durable from not.',
+    `Durable: fsync and fdatasync, counted by strace, over ${IN_SEQUENCE} requests one after the other. Deduplicated: the same delivery `
+      + 'twice, and what was stored or run counted. SIGKILL: under load, then a new start, and every answered id looked for in its store; '
+      + 'the kernel lives on, so this alone does not tell durable from not.',
   ].join('\n\n');
 }
 
-export function short(result) {
-  return table(
-    ['8 KiB, 256 connections', 'events/s', 'of nginx', 'p50, p99, p99.9 ms', 'CPU ms/1 000', 'memory MiB', '200 was durable', 'deduplicated', 'survived SIGKILL'],
-    result.names.map((name) => {
-      const { figures, beside } = figuresOf(result, name);
-      const middle = (of, digits) => number(figures(of).median, digits);
-      const promise = result.promises[name];
-      const word = (text) => text.split(':')[0];
-      return [
-        contestants[name].shown, range(figures((row) => row.rate), 0), beside((row) => row.rate).split(' ')[0],
-        [middle((row) => row.p50_ms, 1), middle((row) => row.p99_ms, 1), middle((row) => row.p99_9_ms, 1)].join(', '),
-        middle((row) => row.cpu_us, 0), middle((row) => row.peak_kib / 1024, 0),
-        word(durable(promise)), word(deduplicated(promise)), word(survived(promise)),
-      ];
-    }),
-  );
+export function short({ names, rows, promises }) {
+  const head = ['8 KiB, 256 connections', 'events/s', 'of nginx', 'p50, p99, p99.9 ms', 'CPU ms/1 000', 'memory MiB', '200 was durable',
+    'deduplicated', 'survived SIGKILL'];
+  const word = (text) => text.split(':')[0];
+  return table(head, names.map((name) => {
+    const { range, middle } = figures(rows, name);
+    return [
+      contestants[name].shown, range(rateOf, 0), ratioText(rows, name, 'nginx', rateOf).split(' ')[0],
+      ['p50_ms', 'p99_ms', 'p99_9_ms'].map((figure) => middle((row) => row[figure], 1)).join(', '),
+      middle(cpuOf, 0), middle(memoryOf, 0), word(durable(promises[name])), word(deduplicated(promises[name])), word(survived(promises[name])),
+    ];
+  }));
 }
 
 // What a reader needs to know when a goal was missed: where the CPU goes, and what it allows beside the other.
-function wayOf(result, name, base) {
-  const cpu = (of) => figuresOf(result, of).figures((row) => row.cpu_us).median;
-  const rows = result.rows.filter((row) => row.name === name);
-  const threads = Object.keys(rows[0].threads).map((thread) => [thread, median(rows.map((row) => (row.threads[thread] / row.answered) * 1e6))])
+function wayOf(rows, name, base) {
+  const own = figures(rows, name).median(cpuOf);
+  const other = figures(rows, base).median(cpuOf);
+  const played = rows.filter((row) => row.name === name);
+  const threads = Object.keys(played[0].threads)
+    .map((thread) => [thread, median(played.map((row) => (row.threads[thread] / row.answered) * 1e6))])
     .filter(([, us]) => us >= 1).sort((a, b) => b[1] - a[1]).map(([thread, us]) => `${thread} ${number(us, 0)}`);
-  return `${number(cpu(name), 1)} us of CPU an event (by threads: ${threads.join(', ')}) beside ${number(cpu(base), 1)}: the core itself allows `
-    + `${number(cpu(base) / cpu(name), 2)} times its rate; what is less than that waits for the disk or for others on this machine`;
+  return `${number(own, 1)} us of CPU an event (by threads: ${threads.join(', ')}) beside ${number(other, 1)}: the core itself allows `
+    + `${number(other / own, 2)} times its rate; what is less than that waits for the disk or for others on this machine`;
 }
 
-export function goals(result) {
-  const { names, rows, promises } = result;
-  const of = (name, base, figure) => ratio(rows, name, base, figure)?.median;
-  const way = (name, base = 'nginx') => wayOf(result, name, base);
-  const made = [];
-  const beside = (base, wanted, add) => {
-    if (names.includes(base) && names.includes(wanted)) made.push(...add());
-  };
-  beside('nginx', 'hooklatch-v7', () => [
-    atLeast({ goal: 1, name: 'durable accepts of nginx, UUIDv7', bound: 0.42, value: of('hooklatch-v7', 'nginx', (row) => row.rate), way: way('hooklatch-v7') }),
-    atMost({ goal: 3, name: 'CPU an event of nginx, UUIDv7', bound: 2.3, value: of('hooklatch-v7', 'nginx', (row) => row.cpu_us), way: way('hooklatch-v7') }),
-    atMost({ goal: 5, name: 'p99 of nginx in goal 1', bound: 2.8, value: of('hooklatch-v7', 'nginx', (row) => row.p99_ms), way: way('hooklatch-v7') }),
-  ]);
-  beside('nginx', 'hooklatch-v4', () => [
-    atLeast({ goal: 1, name: 'durable accepts of nginx, UUIDv4', bound: 0.33, value: of('hooklatch-v4', 'nginx', (row) => row.rate), way: way('hooklatch-v4') }),
-    atMost({ goal: 3, name: 'CPU an event of nginx, UUIDv4', bound: 2.7, value: of('hooklatch-v4', 'nginx', (row) => row.cpu_us), way: way('hooklatch-v4') }),
-  ]);
-  for (const [peer, bound] of [['webhook', 16], ['express', 10], ['fastify', 2.2]]) {
-    beside(peer, 'hooklatch-v4', () => [
-      atLeast({ goal: 4, name: `UUIDv4, of ${contestants[peer].shown}`, bound, digits: 1, value: of('hooklatch-v4', peer, (row) => row.rate), way: way('hooklatch-v4', peer) }),
-    ]);
-  }
+// Goals 1, 3, 4 and 5: hooklatch beside another one.
+const asked = [
+  { goal: 1, name: 'durable accepts, UUIDv7, of nginx', own: 'hooklatch-v7', base: 'nginx', of: rateOf, judge: atLeast, bound: 0.42 },
+  { goal: 1, name: 'durable accepts, UUIDv4, of nginx', own: 'hooklatch-v4', base: 'nginx', of: rateOf, judge: atLeast, bound: 0.33 },
+  { goal: 3, name: 'CPU an event, UUIDv7, of nginx', own: 'hooklatch-v7', base: 'nginx', of: cpuOf, judge: atMost, bound: 2.3 },
+  { goal: 3, name: 'CPU an event, UUIDv4, of nginx', own: 'hooklatch-v4', base: 'nginx', of: cpuOf, judge: atMost, bound: 2.7 },
+  ...[['webhook', 16], ['express', 10], ['fastify', 2.2]].map(([base, bound]) => ({
+    goal: 4, name: `UUIDv4, of ${contestants[base].shown}`, own: 'hooklatch-v4', base, of: rateOf, judge: atLeast, bound, digits: 1,
+  })),
+  { goal: 5, name: 'p99 in goal 1, of nginx', own: 'hooklatch-v7', base: 'nginx', of: (row) => row.p99_ms, judge: atMost, bound: 2.8 },
+];
+
+function promiseGoal(name, { syncs, twice, killed }) {
+  return goal({
+    goal: 12, name: `always, UUID${contestants[name].ids}`, asked: 'a sync for each answer, 0 lost, 0 twice',
+    value: `${syncs} for ${IN_SEQUENCE}, ${killed.lost} lost of ${number(killed.ids, 0)}, ${twice - 1} twice`,
+    reached: syncs >= IN_SEQUENCE && killed.lost === 0 && twice === 1,
+  });
+}
+
+export function goals({ names, rows, promises }) {
+  const made = asked.filter(({ own, base }) => names.includes(own) && names.includes(base)).map(({ own, base, of, judge, ...rest }) => (
+    judge({ ...rest, value: ratio(rows, own, base, of).median, way: wayOf(rows, own, base) })));
   if (names.includes('hooklatch-v7')) {
-    const { figures } = figuresOf(result, 'hooklatch-v7');
-    made.push(atMost({ goal: 7, name: "memory under goal 1's load", bound: 48, unit: 'MiB', digits: 1, value: figures((row) => row.peak_kib / 1024).median }));
+    const value = figures(rows, 'hooklatch-v7').median(memoryOf);
+    made.push(atMost({ goal: 7, name: "memory under goal 1's load", bound: 48, unit: 'MiB', digits: 1, value }));
   }
-  for (const name of names.filter((known) => contestants[known].server === 'hooklatch')) {
-    const { syncs, twice, killed } = promises[name];
-    made.push(goal({
-      goal: 12, name: `always, UUID${contestants[name].ids}`, asked: 'a sync for each answer, 0 lost, 0 twice',
-      value: `${syncs} for ${IN_SEQUENCE}, ${killed.lost} lost of ${number(killed.ids, 0)}, ${twice - 1} twice`,
-      reached: syncs >= IN_SEQUENCE && killed.lost === 0 && twice === 1,
-    }));
-  }
-  return made;
+  const own = names.filter((name) => contestants[name].server === 'hooklatch');
+  return [...made, ...own.map((name) => promiseGoal(name, promises[name]))];
 }

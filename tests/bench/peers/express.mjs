@@ -1,5 +1,5 @@
-// Express and BullMQ: the delivery id is the job's id, the answer goes out when Redis has the job, a worker in the same process does nothing.
-// Jobs are kept, as they are unless told otherwise: with the job its id would be forgotten. node express.mjs PORT REDIS-SOCKET
+// Express and BullMQ: the delivery id is the job's id, the answer goes out when Redis has the job, a worker in the same process does
+// nothing. Jobs are kept, as they are unless told otherwise: with the job its id would be forgotten. node express.mjs PORT REDIS-SOCKET
 import https from 'node:https';
 import { Queue, Worker } from 'bullmq';
 import express from 'express';

@@ -8,6 +8,8 @@ import { connects, freePort, kill, poll, ready, sqliteStore, start, stop } from 
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 
+const serve = (name, port, ...more) => [process.execPath, path.join(here, `${name}.mjs`), String(port), ...more];
+
 // Starts a program that will listen on `port`; what it says goes to a file.
 async function startListener(name, command, port, { cpu, directory }) {
   const log = path.join(directory, `${name}.log`);
@@ -28,8 +30,9 @@ export async function startWebhook(directory, { cpu, command = '/bin/true' }) {
     'trigger-rule-mismatch-http-response-code': 401,
     'trigger-rule': { match: { type: 'payload-hmac-sha256', secret, parameter: { source: 'header', name: 'X-Hub-Signature-256' } } },
   }]));
-  const child = await startListener('webhook', ['webhook', '-hooks', 'hooks.json', '-ip', '127.0.0.1', '-port', String(port), '-urlprefix', '',
-    '-secure', '-cert', 'cert.pem', '-key', 'key.pem'], port, { cpu, directory });
+  const commandLine = ['webhook', '-hooks', 'hooks.json', '-ip', '127.0.0.1', '-port', String(port), '-urlprefix', '',
+    '-secure', '-cert', 'cert.pem', '-key', 'key.pem'];
+  const child = await startListener('webhook', commandLine, port, { cpu, directory });
   return {
     name: 'webhook',
     refusal: 500, // its answer to a wrong signature
@@ -42,7 +45,7 @@ export async function startWebhook(directory, { cpu, command = '/bin/true' }) {
 
 export async function startFastify(directory, { cpu }) {
   const port = await freePort();
-  const child = await startListener('fastify', [process.execPath, path.join(here, 'fastify.mjs'), String(port)], port, { cpu, directory });
+  const child = await startListener('fastify', serve('fastify', port), port, { cpu, directory });
   return {
     name: 'fastify',
     url: `https://127.0.0.1:${port}/github`,
@@ -58,7 +61,10 @@ async function startRedis(directory, { cpu }) {
   const log = path.join(directory, 'redis.log');
   const child = start(['redis-server', '--port', '0', '--unixsocket', socket, '--dir', directory, '--save', '', '--appendonly', 'yes',
     '--appendfsync', 'always', '--maxmemory-policy', 'noeviction', '--logfile', log], { cpu, cwd: directory, stdio: 'ignore' });
-  const ask = (input, ...args) => spawnSync('redis-cli', ['-s', socket, ...args], { cwd: directory, encoding: 'utf8', input, maxBuffer: 1 << 28 }).stdout.trim();
+  const ask = (input, ...args) => {
+    const asked = spawnSync('redis-cli', ['-s', socket, ...args], { cwd: directory, encoding: 'utf8', input, maxBuffer: 1 << 28 });
+    return asked.stdout.trim();
+  };
   await ready(child, 'redis', (signal) => poll(signal, () => ask('PING\n') === 'PONG'), () => fs.readFileSync(log, 'utf8').slice(-2000));
   return { child, socket, ask };
 }
@@ -66,7 +72,7 @@ async function startRedis(directory, { cpu }) {
 export async function startExpress(directory, { cpu }) {
   const redis = await startRedis(directory, { cpu });
   const port = await freePort();
-  const child = await startListener('express', [process.execPath, path.join(here, 'express.mjs'), String(port), redis.socket], port, { cpu, directory });
+  const child = await startListener('express', serve('express', port, redis.socket), port, { cpu, directory });
   return {
     name: 'express',
     url: `https://127.0.0.1:${port}/github`,
