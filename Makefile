@@ -107,13 +107,13 @@ $(BUILD)/tests/simulator/simulator: $(SIMULATOR) $(SIMULATED)
 TORN       := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/faults/torn/*.c)))
 TORN_ROOMS := $(filter $(foreach room,base log metrics model sandbox store,$(BUILD)/receiver/$(room)/%) $(BUILD)/migrations.o,$(ROOMS))
 TORN_CALLS := open close pread pwrite fstat stat access fsync ftruncate unlink statfs flock fallocate \
-	clock_wall_ns clock_boot_ns statements_prepare
+	clock_wall_ns clock_boot_ns statements_prepare gather_vfs
 
 $(BUILD)/tests/faults/torn/torn: $(TORN) $(TORN_ROOMS)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) $(TORN_CALLS:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
-.PHONY: help clean install unit simulate test check sanitize coverage bench bench-programs fuzz negative fault-programs faults soak
+.PHONY: help clean install unit simulate test check sanitize coverage bench bench-programs profile fuzz negative fault-programs faults soak
 
 help:
 	@echo 'make            builds $(BUILD)/hooklatch'
@@ -126,6 +126,7 @@ help:
 	@echo 'make soak       HOURS=n SEED=s: faults of all kinds, mixed, beside load; the record goes to $(BUILD)/faults/soak.jsonl'
 	@echo 'make coverage   prints what the tests reach of net, verify, store and dispatch (gcov -b)'
 	@echo 'make bench      BENCH="--chapters A,B --write": measures beside others on this machine, and prints the report'
+	@echo 'make profile    where each microsecond of a received event goes (perf), its system calls and allocations'
 	@echo 'make negative   builds the programs that must be caught: each breaks one promise'
 	@echo 'make fuzz       SECONDS=n for each target: fuzzes parsers from the kept corpus'
 	@echo 'make install    DESTDIR= PREFIX=/usr/local'
@@ -163,12 +164,24 @@ PEERS := tests/bench/peers/node_modules/.package-lock.json
 # What the system allows by itself; beside it stands what hooklatch reaches.
 LIMITS := $(addprefix $(BUILD)/tests/bench/limits/,spawn requests commits sink)
 
-bench-programs: $(BUILD)/hooklatch $(BUILD)/tests/bench/load $(LIMITS) $(BUILD)/tests/bench/refusal/refusal
+# Counts allocations: see tests/bench/chapters/profile.mjs.
+ALLOCATIONS := $(BUILD)/tests/bench/profile/allocations.so
+
+$(ALLOCATIONS): tests/bench/profile/allocations_preload.c
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -shared -fPIC -o $@ $<
+
+bench-programs: $(BUILD)/hooklatch $(BUILD)/tests/bench/load $(LIMITS) $(ALLOCATIONS) $(BUILD)/tests/bench/refusal/refusal
 
 bench: bench-programs $(PEERS)
-	$(Q)scripts/packages nginx-light redis-server webhook strace sqlite3 openssl util-linux
+	$(Q)scripts/packages nginx-light redis-server webhook strace linux-perf sqlite3 openssl util-linux
 	node tests/bench/run.mjs --hooklatch $(BUILD)/hooklatch --load $(BUILD)/tests/bench/load $(BENCH)
 	$(BUILD)/tests/bench/refusal/refusal
+
+profile: bench-programs
+	$(Q)scripts/packages nginx-light strace linux-perf sqlite3 openssl util-linux
+	node tests/bench/run.mjs --hooklatch $(BUILD)/hooklatch --load $(BUILD)/tests/bench/load --chapters profile
 
 $(LIMITS): %: %.o $(BUILD)/tests/bench/limits/threads.o
 	@echo "  LINK  $@"

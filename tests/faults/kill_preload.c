@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -27,11 +28,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "preload.h"
 
-#define WEAK __attribute__((weak))
+#define WEAK          __attribute__((weak))
+#define HESITATION_NS 3000000
 
 struct call {
 	enum store_file file;
@@ -186,9 +189,18 @@ file_named(int directory, const char *path)
 	return file;
 }
 
+/* The call did not come yet, and others go on: who answers too early has the time to do so. ppoll(2) is what the service leaves us. */
+static void
+hesitate(void)
+{
+	struct timespec moment = { 0, HESITATION_NS };
+	(void)ppoll(NULL, 0, &moment, NULL);
+}
+
 static void
 die(void)
 {
+	hesitate();
 	disk_power_cut();
 	/* By the thread itself: the service has confined it (receiver/base/confine.h). */
 	syscall(SYS_tgkill, getpid(), gettid(), SIGKILL);

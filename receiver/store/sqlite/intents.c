@@ -735,7 +735,7 @@ apply_leases_over(struct store *store, struct error *err)
 {
 	struct left left[RETURN_SLICE];
 	size_t count;
-	if (!take_left(store, statement_bind(store, SQL_LEASE_OVER, "i", store->batch.now_ns), left,
+	if (!take_left(store, statement_bind(store, SQL_LEASE_OVER, "i", leases_now(store)), left,
 	               &count, err)) {
 		return false;
 	}

@@ -2,7 +2,15 @@
  * counted, durably, before the consumer gets it, and outlives a restart. */
 #include <stdlib.h>
 
+#include "receiver/base/clock.h"
 #include "receiver/store/sqlite/writer_priv.h"
+
+int64_t
+leases_now(const struct store *store)
+{
+	return store->wall_from_boot_ns == 0 ? clock_wall_ns()
+	                                     : clock_boot_ns() + store->wall_from_boot_ns;
+}
 
 bool
 leases_next(struct store *store, struct error *err)
@@ -84,7 +92,7 @@ apply_take(struct store *store, struct change *change, struct error *err)
 	int64_t room = take->out_most - out < take->most ? take->out_most - out : take->most;
 	room = room > TAKE_MOST ? TAKE_MOST : room;
 	change->changed = 0;
-	take->until_ns = store->batch.now_ns + take->visibility_ns;
+	take->until_ns = leases_now(store) + take->visibility_ns;
 	if (good && room > 0 && !atomic_load(&store->claims_paused)) {
 		good = find_due(store, change->id, false, (size_t)room, items, &count, err);
 		size_t fresh = count;
@@ -110,7 +118,7 @@ find_live(struct store *store, const struct lease_key *lease, bool *live, bool *
 {
 	sqlite3_stmt *statement =
 		statement_bind(store, SQL_LEASE_LIVE, "iiiii", lease->key.seq, lease->key.handler,
-	                       lease->round, lease->attempts, store->batch.now_ns);
+	                       lease->round, lease->attempts, leases_now(store));
 	int code = statement_step(store, statement, err);
 	if (code == 0) {
 		return false;
@@ -161,7 +169,7 @@ apply_lease(struct store *store, struct change *change, struct error *err)
 		                     statement_bind(store, SQL_LEASE_EXTEND, "iiiiii",
 		                                    lease->key.seq, lease->key.handler,
 		                                    lease->round, lease->attempts, wanted->due_ns,
-		                                    store->batch.now_ns),
+		                                    leases_now(store)),
 		                     NULL, err) &&
 		       leases_next(store, err);
 	}

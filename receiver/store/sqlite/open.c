@@ -176,9 +176,14 @@ static bool
 ON_THREAD(store_thread) open_database(struct store *store, struct error *err)
 {
 	mode_t mask = umask(0027);
+#ifdef HOOKLATCH_NEGATIVE_SYNCHRONOUS_NORMAL
+	const char *vfs = NULL; /* what is not synced would be gathered for ever */
+#else
+	const char *vfs = gather_vfs();
+#endif
 	int code = sqlite3_open_v2(store->path, &store->database,
 	                           SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-	                           gather_vfs());
+	                           vfs);
 	(void)umask(mask);
 	if (code != SQLITE_OK) {
 		(void)sqlite_error(err, store->database, "cannot open the store");

@@ -717,7 +717,7 @@ ON_THREAD(store_thread) return_leases(struct store *store)
 {
 	struct error err;
 	if (atomic_load(&store->state) == STORE_GOOD && store->claims_returned &&
-	    store->lease_at_ns <= clock_wall_ns() &&
+	    store->lease_at_ns <= leases_now(store) &&
 	    !writer_transaction(store, leases_work, NULL, &err)) {
 		log_say(LOG_WARN, "lease.return_failed", "%s", err.text);
 	}
@@ -746,7 +746,7 @@ next_wake(const struct store *store)
 	int64_t purge = state == STORE_GOOD ? purge_next(store) : INT64_MAX;
 	next = purge < next ? purge : next;
 	if (state == STORE_GOOD && store->lease_at_ns != INT64_MAX) {
-		int64_t lease = clock_boot_ns() + store->lease_at_ns - clock_wall_ns();
+		int64_t lease = clock_boot_ns() + store->lease_at_ns - leases_now(store);
 		next = lease < next ? lease : next;
 	}
 	if (state == STORE_FULL || state == STORE_BUSY) {

@@ -62,7 +62,9 @@ function readAllocations(pid, file) {
   for (let at = 0; at + 48 <= bytes.length; at += 48) {
     const tid = Number(bytes.readBigInt64LE(at));
     if (tid === 0) continue;
-    const thread = fs.readFileSync(`/proc/${pid}/task/${tid}/comm`, 'utf8').trim();
+    const name = `/proc/${pid}/task/${tid}/comm`;
+    if (!fs.existsSync(name)) continue; // it has ended
+    const thread = fs.readFileSync(name, 'utf8').trim();
     found[thread] ??= [0, 0, 0, 0];
     found[thread] = found[thread].map((sum, asker) => sum + Number(bytes.readBigInt64LE(at + 16 + 8 * asker)));
   }

@@ -43,6 +43,7 @@ struct figures {
 
 /* One store: from its first start, or from the first version of its schema, over several lives. `owed`: images that are still
  * to be made up for. */
+void exam_begin(const struct plan *plan); /* once a process, before the first store */
 void exam_store(const struct plan *plan, uint64_t seed, int64_t *owed, struct figures *figures);
 
 #endif

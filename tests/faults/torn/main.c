@@ -40,6 +40,7 @@ play(const struct plan *plan, int64_t job, struct figures *figures)
 {
 	int64_t owed = 0;
 	vfs_register(plan->seed + (uint64_t)job);
+	exam_begin(plan);
 	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30); /* images come and go */
 	(void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
 	for (int64_t number = job; number < plan->stores ||
