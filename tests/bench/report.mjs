@@ -130,12 +130,12 @@ function goalPart(goals) {
 
 // One chapter: `chapter` is its module, `record` what run.mjs kept of it.
 function chapterPart(chapter, record) {
-  const { result, remarks, command, date, commit, tls } = record;
+  const { result, remarks, command, plan, date, commit, tls } = record;
   return [
     `## ${chapter.title}`,
     chapter.show(result),
     ...(remarks.length > 0 ? [remarks.map((remark) => `- ${remark}`).join('\n')] : []),
-    `\`${command}\`, ${date}, commit ${commit}${tls === '' ? '' : `, ${tls}`}.`,
+    `\`${command}\`: ${plan}; ${date}, commit ${commit}${tls === '' ? '' : `, ${tls}`}.`,
   ];
 }
 

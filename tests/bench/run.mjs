@@ -42,8 +42,16 @@ function commitNow() {
 async function play(name, chapter, options) {
   const kit = new Kit(options);
   say(`\n${name}: ${chapter.title}`);
-  const record = { chapter: name, commit: commitNow(), command: commandOf(name, options), date: new Date().toISOString().slice(0, 10),
-    machine: machine(kit.workshop, options.hooklatch, path.join(here, 'peers/package.json')) };
+  const { rounds, seconds, warmup, pinned } = options;
+  const record = {
+    chapter: name,
+    commit: commitNow(),
+    command: commandOf(name, options),
+    plan: `${rounds} rounds of ${seconds} s after ${warmup} s, `
+      + `${pinned ? 'the server on one core and the generator on another' : 'server and generator on all cores'}`,
+    date: new Date().toISOString().slice(0, 10),
+    machine: machine(kit.workshop, options.hooklatch, path.join(here, 'peers/package.json')),
+  };
   try {
     record.result = await chapter.measure(kit);
   } catch (error) {
