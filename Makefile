@@ -9,10 +9,10 @@ VARIANT ?=
 VERSION := 0.1.0
 Q       := $(if $(V),,@)
 
-PACKAGES := libevent libevent_pthreads openssl sqlite3 libfyaml jansson libcurl libxxhash zlib libseccomp
+PACKAGES := libevent libevent_pthreads openssl sqlite3 libfyaml jansson libcurl libxxhash zlib
 $(foreach package,$(PACKAGES),$(if $(shell pkg-config --exists $(package) && echo yes),,\
   $(error The library $(package) is missing. scripts/deps installs all that building needs)))
-LIBRARIES := libevent_core openssl sqlite3 libfyaml jansson libcurl libxxhash zlib libseccomp
+LIBRARIES := libevent_core openssl sqlite3 libfyaml jansson libcurl libxxhash zlib
 
 IS_CLANG := $(findstring clang,$(shell $(CC) --version | head -1))
 

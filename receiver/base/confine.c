@@ -2,11 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
-#include <seccomp.h>
+#include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(HOOKLATCH_UNCONFINED)
 #define CONFINES false
@@ -18,6 +22,13 @@
 #endif
 #ifndef CONFINES
 #define CONFINES true
+#endif
+
+/* Whose numbers the lists below are. */
+#if defined(__x86_64__) && defined(__LP64__)
+#define ARCHITECTURE AUDIT_ARCH_X86_64
+#elif defined(__AARCH64EL__) && defined(__LP64__)
+#define ARCHITECTURE AUDIT_ARCH_AARCH64
 #endif
 
 #define OTHERS_NOTHING 0027
@@ -42,153 +53,192 @@ confine_not_umask(void)
 	}
 }
 
+#ifdef ARCHITECTURE
+#define FILTER_MOST 256
+#define ABSENT      (SECCOMP_RET_ERRNO | ENOSYS)
+
 /* Memory, time, locks, and how a thread or the process ends: abort() and an assertion's line on stderr among it. */
 static const int both[] = {
-	SCMP_SYS(brk),
-	SCMP_SYS(clock_getres),
-	SCMP_SYS(clock_gettime),
-	SCMP_SYS(clock_nanosleep),
-	SCMP_SYS(close),
-	SCMP_SYS(exit),
-	SCMP_SYS(exit_group),
-	SCMP_SYS(fcntl),
-	SCMP_SYS(fstat),
-	SCMP_SYS(futex),
-	SCMP_SYS(getpid),
-	SCMP_SYS(getrandom),
-	SCMP_SYS(gettid),
-	SCMP_SYS(gettimeofday),
-	SCMP_SYS(lseek),
-	SCMP_SYS(madvise),
-	SCMP_SYS(membarrier),
-	SCMP_SYS(mremap),
-	SCMP_SYS(munmap),
-	SCMP_SYS(nanosleep),
-	SCMP_SYS(newfstatat),
-	SCMP_SYS(poll),
-	SCMP_SYS(ppoll),
-	SCMP_SYS(read),
-	SCMP_SYS(restart_syscall),
-	SCMP_SYS(rseq),
-	SCMP_SYS(rt_sigaction),
-	SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(sched_getaffinity),
-	SCMP_SYS(sched_yield),
-	SCMP_SYS(set_robust_list),
-	SCMP_SYS(sigaltstack),
-	SCMP_SYS(sysinfo),
-	SCMP_SYS(tgkill),
-	SCMP_SYS(time),
-	SCMP_SYS(write),
-	SCMP_SYS(writev),
+	SYS_brk,
+	SYS_clock_getres,
+	SYS_clock_gettime,
+	SYS_clock_nanosleep,
+	SYS_close,
+	SYS_exit,
+	SYS_exit_group,
+	SYS_fcntl,
+	SYS_fstat,
+	SYS_futex,
+	SYS_getpid,
+	SYS_getrandom,
+	SYS_gettid,
+	SYS_gettimeofday,
+	SYS_lseek,
+	SYS_madvise,
+	SYS_membarrier,
+	SYS_mremap,
+	SYS_munmap,
+	SYS_nanosleep,
+	SYS_newfstatat,
+	SYS_ppoll,
+	SYS_read,
+	SYS_restart_syscall,
+	SYS_rseq,
+	SYS_rt_sigaction,
+	SYS_rt_sigprocmask,
+	SYS_rt_sigreturn,
+	SYS_sched_getaffinity,
+	SYS_sched_yield,
+	SYS_set_robust_list,
+	SYS_sigaltstack,
+	SYS_sysinfo,
+	SYS_tgkill,
+	SYS_write,
+	SYS_writev,
+#ifdef __x86_64__ /* others never had these */
+	SYS_poll,
+	SYS_time,
+#endif
 };
 
 static const int of_net[] = {
-	SCMP_SYS(accept4),    SCMP_SYS(epoll_ctl),   SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2),
-	SCMP_SYS(epoll_wait), SCMP_SYS(getpeername), SCMP_SYS(getsockname), SCMP_SYS(getsockopt),
-	SCMP_SYS(readv),      SCMP_SYS(recvfrom),    SCMP_SYS(recvmsg),     SCMP_SYS(sendmsg),
-	SCMP_SYS(sendto),     SCMP_SYS(setsockopt),  SCMP_SYS(shutdown),
+	SYS_accept4,     SYS_epoll_ctl,  SYS_epoll_pwait, SYS_epoll_pwait2, SYS_getpeername,
+	SYS_getsockname, SYS_getsockopt, SYS_readv,       SYS_recvfrom,     SYS_recvmsg,
+	SYS_sendmsg,     SYS_sendto,     SYS_setsockopt,  SYS_shutdown,
+#ifdef __x86_64__
+	SYS_epoll_wait,
+#endif
 };
 
 static const int of_store[] = {
-	SCMP_SYS(access),     SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(fallocate),
-	SCMP_SYS(fchmod),     SCMP_SYS(fchown),    SCMP_SYS(fdatasync),  SCMP_SYS(fstatfs),
-	SCMP_SYS(fsync),      SCMP_SYS(ftruncate), SCMP_SYS(getcwd),     SCMP_SYS(getegid),
-	SCMP_SYS(geteuid),    SCMP_SYS(getgid),    SCMP_SYS(getuid),     SCMP_SYS(lstat),
-	SCMP_SYS(openat),     SCMP_SYS(pread64),   SCMP_SYS(pwrite64),   SCMP_SYS(readlink),
-	SCMP_SYS(readlinkat), SCMP_SYS(rename),    SCMP_SYS(renameat),   SCMP_SYS(renameat2),
-	SCMP_SYS(stat),       SCMP_SYS(statfs),    SCMP_SYS(statx),      SCMP_SYS(umask),
-	SCMP_SYS(unlink),     SCMP_SYS(unlinkat),
+	SYS_faccessat, SYS_faccessat2, SYS_fallocate, SYS_fchmod,  SYS_fchown,   SYS_fdatasync,
+	SYS_fstatfs,   SYS_fsync,      SYS_ftruncate, SYS_getcwd,  SYS_getegid,  SYS_geteuid,
+	SYS_getgid,    SYS_getuid,     SYS_openat,    SYS_pread64, SYS_pwrite64, SYS_readlinkat,
+	SYS_renameat,  SYS_renameat2,  SYS_statfs,    SYS_statx,   SYS_umask,    SYS_unlinkat,
+#ifdef __x86_64__
+	SYS_access,    SYS_lstat,      SYS_readlink,  SYS_rename,  SYS_stat,     SYS_unlink,
+#endif
 };
 
 /* Nothing of ours makes these on such a thread, and no library tries them to see whether they are there. */
 static const int never[] = {
-	SCMP_SYS(bpf),
-	SCMP_SYS(chroot),
-	SCMP_SYS(delete_module),
-	SCMP_SYS(execve),
-	SCMP_SYS(execveat),
-	SCMP_SYS(finit_module),
-	SCMP_SYS(fork),
-	SCMP_SYS(init_module),
-	SCMP_SYS(io_uring_setup),
-	SCMP_SYS(kexec_load),
-	SCMP_SYS(mount),
-	SCMP_SYS(pivot_root),
-	SCMP_SYS(process_vm_readv),
-	SCMP_SYS(process_vm_writev),
-	SCMP_SYS(ptrace),
-	SCMP_SYS(setgid),
-	SCMP_SYS(setns),
-	SCMP_SYS(setresuid),
-	SCMP_SYS(setuid),
-	SCMP_SYS(unshare),
-	SCMP_SYS(userfaultfd),
-	SCMP_SYS(vfork),
+	SYS_bpf,
+	SYS_chroot,
+	SYS_delete_module,
+	SYS_execve,
+	SYS_execveat,
+	SYS_finit_module,
+	SYS_init_module,
+	SYS_io_uring_setup,
+	SYS_kexec_load,
+	SYS_mount,
+	SYS_pivot_root,
+	SYS_process_vm_readv,
+	SYS_process_vm_writev,
+	SYS_ptrace,
+	SYS_setgid,
+	SYS_setns,
+	SYS_setresuid,
+	SYS_setuid,
+	SYS_unshare,
+	SYS_userfaultfd,
+#ifdef __x86_64__
+	SYS_fork,
+	SYS_vfork,
+#endif
 };
 
-/* Returns 0, or a negative errno. A call that this architecture does not have is no mistake. */
-static int
-add(scmp_filter_ctx filter, uint32_t action, const int *calls, size_t count)
+/* A program for the kernel (seccomp(2)). It is put together in place: a loop and the store's thread begin with it, and
+ * libseccomp 2.5 allocates a thousand times for one; when one of them fails, it may free twice or never end. */
+struct filter {
+	struct sock_filter code[FILTER_MOST];
+	unsigned short size;
+};
+
+static void
+emit(struct filter *filter, unsigned short code, unsigned char skip_if, unsigned char skip_else,
+     uint32_t value)
 {
-	int code = 0;
-	for (size_t i = 0; i < count && code == 0; i++) {
-		code = seccomp_rule_add(filter, action, calls[i], 0);
-		code = code == -EDOM ? 0 : code;
-	}
-	return code;
+	ALWAYS(filter->size < FILTER_MOST, "filter-size");
+	filter->code[filter->size++] =
+		(struct sock_filter)BPF_JUMP(code, value, skip_if, skip_else);
 }
 
-/* No memory that is executable. */
-static int
-add_memory(scmp_filter_ctx filter)
+static void
+load(struct filter *filter, size_t offset)
 {
-	int code = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-	                            SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	return code != 0 ? code
-	                 : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-	                                    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	emit(filter, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)offset);
 }
 
-/* What is opened is only read: the number of processors, the time zone, /dev/null. */
-static int
-add_net(scmp_filter_ctx filter)
+static void
+answer(struct filter *filter, uint32_t action)
 {
-	int code = add(filter, SCMP_ACT_ALLOW, of_net, COUNT(of_net));
-	if (code == 0) {
-		code = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
-		                        SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC,
-		                                O_RDONLY));
-	}
-	return code;
+	emit(filter, BPF_RET | BPF_K, 0, 0, action);
 }
 
-static int
-load(enum confinement confinement)
+/* The number of the call must be loaded. */
+static void
+add(struct filter *filter, uint32_t action, const int *calls, size_t count)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-	if (filter == NULL) {
-		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		emit(filter, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (uint32_t)calls[i]);
+		answer(filter, action);
 	}
-	int code = add(filter, SCMP_ACT_ALLOW, both, COUNT(both));
-	if (code == 0) {
-		code = add_memory(filter);
-	}
-	if (code == 0) {
-		code = confinement == CONFINE_NET
-		               ? add_net(filter)
-		               : add(filter, SCMP_ACT_ALLOW, of_store, COUNT(of_store));
-	}
-	if (code == 0) {
-		code = add(filter, SCMP_ACT_KILL_PROCESS, never, COUNT(never));
-	}
-	if (code == 0) {
-		code = seccomp_load(filter);
-	}
-	seccomp_release(filter);
-	return code;
 }
+
+/* A call whose third argument has none of these bits. */
+static void
+add_without(struct filter *filter, int call, uint32_t bits)
+{
+	emit(filter, BPF_JMP | BPF_JEQ | BPF_K, 0, 4, (uint32_t)call);
+	load(filter, offsetof(struct seccomp_data, args[2])); /* its lower half */
+	emit(filter, BPF_JMP | BPF_JSET | BPF_K, 1, 0, bits);
+	answer(filter, SECCOMP_RET_ALLOW);
+	answer(filter, ABSENT);
+}
+
+static void
+make(struct filter *filter, enum confinement confinement)
+{
+	filter->size = 0;
+	load(filter, offsetof(struct seccomp_data, arch));
+	emit(filter, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, ARCHITECTURE);
+	answer(filter, SECCOMP_RET_KILL_PROCESS);
+	load(filter, offsetof(struct seccomp_data, nr));
+	add(filter, SECCOMP_RET_ALLOW, both, COUNT(both));
+	add_without(filter, SYS_mmap, PROT_EXEC); /* no memory that is executable */
+	add_without(filter, SYS_mprotect, PROT_EXEC);
+	if (confinement == CONFINE_NET) {
+		add(filter, SECCOMP_RET_ALLOW, of_net, COUNT(of_net));
+		/* What is opened is only read: the number of processors, the time zone, /dev/null. */
+		add_without(filter, SYS_openat, O_ACCMODE | O_CREAT | O_TRUNC);
+	} else {
+		add(filter, SECCOMP_RET_ALLOW, of_store, COUNT(of_store));
+	}
+	add(filter, SECCOMP_RET_KILL_PROCESS, never, COUNT(never));
+	answer(filter, ABSENT);
+}
+
+static bool
+confine(enum confinement confinement)
+{
+	struct filter filter;
+	make(&filter, confinement);
+	struct sock_fprog program = { .len = filter.size, .filter = filter.code };
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
+}
+
+#else
+
+static bool
+confine(enum confinement confinement)
+{
+	(void)confinement;
+	errno = ENOSYS;
+	return false;
+}
+
+#endif
 
 bool
 confine_thread(enum confinement confinement, struct error *err)
@@ -199,10 +249,5 @@ confine_thread(enum confinement confinement, struct error *err)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
 		return error_system(err, "PR_SET_NO_NEW_PRIVS");
 	}
-	int code = load(confinement);
-	if (code != 0) {
-		errno = -code;
-		return error_system(err, "seccomp");
-	}
-	return true;
+	return confine(confinement) || error_system(err, "seccomp");
 }

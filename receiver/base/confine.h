@@ -9,7 +9,7 @@
  *
  * A call that is not on the list fails with ENOSYS, as if the kernel did not have it: libraries know what to do then. One
  * that only somebody else would make in our name (execve, ptrace, fork …) ends the process with SIGSYS.
- * seccomp(2), PR_SET_NO_NEW_PRIVS; libseccomp keeps the numbers and the architectures. */
+ * seccomp(2), PR_SET_NO_NEW_PRIVS; on x86-64 and arm64. */
 #ifndef HOOKLATCH_BASE_CONFINE_H
 #define HOOKLATCH_BASE_CONFINE_H
 
@@ -25,8 +25,9 @@ enum confinement {
 	CONFINE_STORE, /* files; no socket at all */
 };
 
-/* The calling thread, and those that it starts. False when the kernel does not have it: the thread is then as it was, but
- * for new privileges, which it never gets. With a sanitizer, which asks for more than we know, it does nothing. */
+/* The calling thread, and those that it starts; no memory is needed. False when the kernel does not have it: the thread
+ * is then as it was, but for new privileges, which it never gets. With a sanitizer, which asks for more than we know, it
+ * does nothing. */
 bool confine_thread(enum confinement confinement, struct error *err) MUST_CHECK;
 
 #endif
