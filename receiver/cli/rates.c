@@ -5,7 +5,7 @@
 #include "receiver/base/clock.h"
 #include "receiver/base/error.h"
 
-static const char *const keys[] = { "accepted", "duplicates", "rejected",
+static const char *const keys[] = { "accepted", "duplicates",      "rejected",
 	                            "attempts", "attempts_failed", "commits" };
 
 /* A count, or the sum of an object of counts. */

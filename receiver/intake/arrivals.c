@@ -16,8 +16,8 @@ struct gathering {
 	struct arrival *first;
 	struct arrival **tail;
 	struct buffer *headers; /* as JSON, of every event; the loop's own */
-	size_t bytes;          /* of copies: of bodies and headers */
-	size_t unwanted;       /* by `types` */
+	size_t bytes;           /* of copies: of bodies and headers */
+	size_t unwanted;        /* by `types` */
 	char last_id[EVENT_ID_MOST_BYTES + 1];
 	char last_type[EVENT_ID_MOST_BYTES + 1];
 };

@@ -43,7 +43,8 @@ static void
 name_request(struct intake_loop *loop, char id[REQUEST_ID_BYTES])
 {
 	uint64_t number = loop->requests++ * INTAKE_LOOPS_MOST + loop->index;
-	hex_number((uint64_t)loop->intake->life << 32U | (uint32_t)number, REQUEST_ID_BYTES - 1, id);
+	hex_number((uint64_t)loop->intake->life << 32U | (uint32_t)number, REQUEST_ID_BYTES - 1,
+	           id);
 }
 
 static void
@@ -577,7 +578,7 @@ on_config(struct net_call *call)
 	config_release(change->loop->config);
 	change->loop->config = change->config;
 	spares_finish(change->loop); /* made for the old one's handlers */
-	mac_thread_finish(); /* what it keyed with the old secrets */
+	mac_thread_finish();         /* what it keyed with the old secrets */
 	free(change);
 }
 

@@ -37,7 +37,7 @@ struct intake_loop {
 	size_t index;
 	struct config *config;
 	struct waiting waiting;
-	uint64_t requests;    /* so far */
+	uint64_t requests; /* so far */
 	/* What has ended waits for the next one, so that an event costs two allocations: its own, and its body. */
 	struct request *spare_requests;
 	size_t spare_request_count;
@@ -62,7 +62,8 @@ struct intake {
 };
 
 /* spares.c */
-struct request *request_take(struct intake_loop *loop); /* its fields as they were; NULL: no memory */
+struct request *request_take(
+	struct intake_loop *loop); /* its fields as they were; NULL: no memory */
 void request_give_back(struct request *request);
 /* Zeroed, with room for so many handlers. */
 struct arrival *arrival_take(struct intake_loop *loop, size_t handlers);

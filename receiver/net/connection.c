@@ -281,7 +281,8 @@ http_answer(struct http_exchange *shown, const struct http_response *response)
 	borrow(&c->out, &c->loop->spare_out);
 	response_write(&c->out, response,
 	               &(struct response_frame){ .date = date_of(c->loop),
-	                                         .head_only = span_equal(shown->method, SPAN("HEAD")),
+	                                         .head_only =
+	                                                 span_equal(shown->method, SPAN("HEAD")),
 	                                         .close = c->close_after });
 	bool waiting = c->state == CONNECTION_WAIT;
 	leave_paused(c);

@@ -85,7 +85,7 @@ struct net_loop {
 	struct connections paused;
 	struct connections unheard; /* had their turn, and have more to say */
 	struct event *again;        /* hears them */
-	struct buffer spare_in; /* for whoever reads or answers next */
+	struct buffer spare_in;     /* for whoever reads or answers next */
 	struct buffer spare_out;
 	SLIST_HEAD(exchanges, exchange) exchanges; /* that wait for a request */
 	size_t exchange_count;
@@ -121,8 +121,8 @@ struct connection {
 	struct event event; /* every edge, for life */
 	struct event timer;
 	int64_t deadline_ns; /* boot time; 0: none */
-	int64_t timer_ns;    /* when the timer looks at it; it is moved only to be earlier; 0: it rests */
-	bool counted; /* in `addresses` */
+	int64_t timer_ns; /* when the timer looks at it; it is moved only to be earlier; 0: it rests */
+	bool counted;     /* in `addresses` */
 	struct http_peer peer;
 	struct buffer in;
 	struct buffer out;
@@ -142,8 +142,8 @@ struct exchange {
 	struct field fields[HTTP1_FIELDS_MOST];
 	struct buffer text; /* the head's bytes, which the fields point into */
 	bool has_text;
-	size_t limit;     /* of the body */
-	bool announced;   /* the service knows of it */
+	size_t limit;   /* of the body */
+	bool announced; /* the service knows of it */
 	bool answered;
 	bool continue_sent;
 };

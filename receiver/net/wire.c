@@ -28,8 +28,8 @@ wire_receive(struct wire *wire, void *data, size_t room)
 		size = recv(wire->fd, data, room, 0);
 	} while (size < 0 && errno == EINTR);
 	/* What the peer said last and its closing come with one edge: then only the end itself is the end. */
-	wire->drained = size < 0 ? errno == EAGAIN
-	                         : size > 0 && (size_t)size < room && !wire->hung_up;
+	wire->drained =
+		size < 0 ? errno == EAGAIN : size > 0 && (size_t)size < room && !wire->hung_up;
 	return size;
 }
 
@@ -90,9 +90,8 @@ bool
 wire_prepare(void)
 {
 	BIO_METHOD *fresh =
-		method != NULL
-			? NULL
-			: BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
+		method != NULL ? NULL
+			       : BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
 	if (fresh != NULL && BIO_meth_set_read(fresh, carried_read) == 1 &&
 	    BIO_meth_set_write(fresh, carried_write) == 1 &&
 	    BIO_meth_set_ctrl(fresh, carried_control) == 1) {

@@ -17,7 +17,8 @@ struct wire {
 };
 
 void wire_init(struct wire *wire, int fd);
-void wire_stirred(struct wire *wire, bool hung_up); /* the kernel says that there is something to read */
+void wire_stirred(struct wire *wire,
+                  bool hung_up); /* the kernel says that there is something to read */
 /* As recv(2) and send(2), never interrupted; EAGAIN also when it is known that nothing is there. */
 ssize_t wire_receive(struct wire *wire, void *data, size_t room);
 ssize_t wire_send(struct wire *wire, const void *data, size_t size);

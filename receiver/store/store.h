@@ -78,7 +78,7 @@ struct arrival {
 	int64_t position;            /* in the request, from 0 */
 	struct arrival *sibling;     /* NULL: the last */
 	struct whole_request *whole; /* of the first: owned; NULL: a request with one event */
-	size_t wanted_room; /* its maker's own */
+	size_t wanted_room;          /* its maker's own */
 	size_t wanted_count;
 	struct wanted wanted[];
 };

@@ -148,9 +148,10 @@ check_name(const char *path, const char *target, struct error *err)
 		bool same = strcmp(name, taken) == 0;
 		free(taken);
 		if (same) {
-			return error_set(err, ERROR_REFUSED,
-			                 "%s: SQLite takes a file of this name for a part of the store",
-			                 target);
+			return error_set(
+				err, ERROR_REFUSED,
+				"%s: SQLite takes a file of this name for a part of the store",
+				target);
 		}
 	}
 	return true;

@@ -194,8 +194,7 @@ set_state(struct store *store, enum store_state state, const char *why)
 	} else if (state == STORE_BUSY) {
 		long holder = holder_of_writing(store->path);
 		struct log_line line;
-		log_begin(&line, LOG_ERROR, "store.busy",
-		          "%s: events are answered 503; %s",
+		log_begin(&line, LOG_ERROR, "store.busy", "%s: events are answered 503; %s",
 		          holder != 0 ? "another process holds the database"
 		                      : "the store cannot be written now",
 		          why);

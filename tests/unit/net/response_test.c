@@ -35,25 +35,28 @@ an_answer_is_written(void)
 static void
 no_content_has_none(void)
 {
-	CHECK(written((struct http_response){ .status = 204, .body = SPAN("x") },
-	              (struct response_frame){ .date = "D", .close = true },
-	              "HTTP/1.1 204 No Content\r\nDate: D\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"));
+	CHECK(written(
+		(struct http_response){ .status = 204, .body = SPAN("x") },
+		(struct response_frame){ .date = "D", .close = true },
+		"HTTP/1.1 204 No Content\r\nDate: D\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"));
 }
 
 /* RFC 9110 section 9.3.2 */
 static void
 head_gets_the_length_alone(void)
 {
-	CHECK(written((struct http_response){ .status = 405, .body = SPAN("much") },
-	              (struct response_frame){ .date = "D", .head_only = true },
-	              "HTTP/1.1 405 Method Not Allowed\r\nDate: D\r\nContent-Length: 4\r\nCache-Control: no-store\r\n\r\n"));
+	CHECK(written(
+		(struct http_response){ .status = 405, .body = SPAN("much") },
+		(struct response_frame){ .date = "D", .head_only = true },
+		"HTTP/1.1 405 Method Not Allowed\r\nDate: D\r\nContent-Length: 4\r\nCache-Control: no-store\r\n\r\n"));
 }
 
 static void
 a_status_that_has_no_phrase_has_one(void)
 {
-	CHECK(written((struct http_response){ .status = 299 }, (struct response_frame){ .date = "D" },
-	              "HTTP/1.1 299 Other\r\nDate: D\r\nContent-Length: 0\r\nCache-Control: no-store\r\n\r\n"));
+	CHECK(written(
+		(struct http_response){ .status = 299 }, (struct response_frame){ .date = "D" },
+		"HTTP/1.1 299 Other\r\nDate: D\r\nContent-Length: 0\r\nCache-Control: no-store\r\n\r\n"));
 }
 
 /* RFC 9110 section 5.6.7 has the first one as its example. */

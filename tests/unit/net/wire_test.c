@@ -42,7 +42,8 @@ a_drained_wire_waits_for_an_edge(void)
 	CHECK(nothing_there(&wire)); /* the kernel has not said so yet */
 	wire_stirred(&wire, false);
 	CHECK(wire_receive(&wire, data, 4) == 4 && memcmp(data, "hell", 4) == 0);
-	CHECK(wire_receive(&wire, data, 4) == 1 && data[0] == 'o'); /* all of 4 came: there may be more */
+	CHECK(wire_receive(&wire, data, 4) == 1 &&
+	      data[0] == 'o'); /* all of 4 came: there may be more */
 	CHECK(send(ends[1], "!", 1, 0) == 1);
 	CHECK(nothing_there(&wire)); /* less came than there was room for */
 	wire_stirred(&wire, false);

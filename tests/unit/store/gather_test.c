@@ -67,7 +67,8 @@ frames_are_written_with_the_sync(void)
 	CHECK(file_is("frameframeframeframeframeframeframeframe", 40));
 	/* A log that begins again does not wait for what was before it. */
 	CHECK(file->pMethods->xWrite(file, "FRAME", 5, 0) == SQLITE_OK);
-	CHECK(file->pMethods->xWrite(file, "again", 5, 0) == SQLITE_OK); /* not behind the last one */
+	CHECK(file->pMethods->xWrite(file, "again", 5, 0) ==
+	      SQLITE_OK); /* not behind the last one */
 	CHECK(file_is("FRAMEframeframeframeframeframeframeframe", 40));
 	close_log(file);
 	CHECK(file_is("againframeframeframeframeframeframeframe", 40));
@@ -98,7 +99,8 @@ what_is_read_is_what_was_written(void)
 			for (size_t i = 0; i < more; i++) {
 				data[i] = (char)(unsigned char)below(&random, 256);
 			}
-			CHECK(file->pMethods->xWrite(file, data, (int)more, (sqlite3_int64)at) == SQLITE_OK);
+			CHECK(file->pMethods->xWrite(file, data, (int)more, (sqlite3_int64)at) ==
+			      SQLITE_OK);
 			memcpy(model + at, data, more);
 			at += more;
 			size = at > size ? at : size;
@@ -106,13 +108,15 @@ what_is_read_is_what_was_written(void)
 			size_t from = below(&random, size);
 			size_t count = 1 + below(&random, PIECE_MOST);
 			count = from + count > size ? size - from : count;
-			CHECK(file->pMethods->xRead(file, data, (int)count, (sqlite3_int64)from) == SQLITE_OK);
+			CHECK(file->pMethods->xRead(file, data, (int)count, (sqlite3_int64)from) ==
+			      SQLITE_OK);
 			if (!CHECK(memcmp(data, model + from, count) == 0)) {
 				break;
 			}
 		} else if (dice < 98) {
 			sqlite3_int64 told = -1;
-			CHECK(file->pMethods->xFileSize(file, &told) == SQLITE_OK && told == (sqlite3_int64)size);
+			CHECK(file->pMethods->xFileSize(file, &told) == SQLITE_OK &&
+			      told == (sqlite3_int64)size);
 		} else if (dice == 98) {
 			CHECK(file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK);
 			CHECK(file_is(model, size));
@@ -158,7 +162,8 @@ other_files_have_no_layer(void)
 	sqlite3_vfs *vfs = sqlite3_vfs_find(gather_vfs());
 	sqlite3_file *file = memory_need((size_t)vfs->szOsFile);
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MAIN_DB;
-	static const char named[] = "/tmp/hooklatch-gather-main\0\0\0"; /* as SQLite gives a database's name */
+	static const char named[] =
+		"/tmp/hooklatch-gather-main\0\0\0"; /* as SQLite gives a database's name */
 	CHECK(vfs->xOpen(vfs, named, file, flags, &flags) == SQLITE_OK);
 	CHECK(file->pMethods->iVersion > 1); /* the log's have no shared memory */
 	CHECK(file->pMethods->xWrite(file, "page", 4, 0) == SQLITE_OK);
@@ -173,7 +178,8 @@ int
 main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
-		{ "frames are written with the sync that they need", frames_are_written_with_the_sync },
+		{ "frames are written with the sync that they need",
+		  frames_are_written_with_the_sync },
 		{ "what is read is what was written", what_is_read_is_what_was_written },
 		{ "a write that failed fails the sync", a_write_that_failed_fails_the_sync },
 		{ "other files have no layer", other_files_have_no_layer },
