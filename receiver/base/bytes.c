@@ -95,6 +95,12 @@ buffer_init(struct buffer *buffer, size_t limit)
 	*buffer = (struct buffer){ .limit = limit };
 }
 
+struct buffer
+buffer_over(char *room, size_t size)
+{
+	return (struct buffer){ .data = room, .room = size, .limit = size };
+}
+
 void
 buffer_finish(struct buffer *buffer)
 {

@@ -34,6 +34,8 @@ struct buffer {
 };
 
 void buffer_init(struct buffer *buffer, size_t limit);
+/* Over room that is the caller's: it never grows, what does not fit fails, and there is nothing to finish. */
+struct buffer buffer_over(char *room, size_t size);
 void buffer_finish(struct buffer *buffer);
 /* Room for `more` bytes after size, at once; false when the limit or the memory says no. */
 bool buffer_reserve(struct buffer *buffer, size_t more) MUST_CHECK;

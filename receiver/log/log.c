@@ -43,7 +43,7 @@ static struct buffer
 rest_of(struct log_line *line)
 {
 	size_t room = sizeof(line->data) - TAIL_BYTES - line->size;
-	return (struct buffer){ .data = line->data + line->size, .room = room, .limit = room };
+	return buffer_over(line->data + line->size, room);
 }
 
 static void

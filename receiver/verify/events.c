@@ -4,7 +4,7 @@
 #include "receiver/verify/json_pointer.h"
 #include "receiver/verify/value.h"
 
-#define VALUE_MOST_BYTES 8192 /* while it is read */
+#define VALUE_MOST_BYTES 4096 /* while it is read */
 
 /* Where a request's events are, and what names them. */
 struct shape {
@@ -46,12 +46,11 @@ is_beside_events(const struct events_reading *reading)
 	if (scheme->ignored_json == NULL) {
 		return false;
 	}
-	struct buffer text;
-	buffer_init(&text, VALUE_MOST_BYTES);
+	char room[VALUE_MOST_BYTES];
+	struct buffer text = buffer_over(room, sizeof(room));
 	bool same =
 		json_text_at(reading->body, span_of(scheme->ignored_json), &text) == JSON_FOUND &&
 		span_equal(buffer_view(&text), span_of(scheme->ignored_value));
-	buffer_finish(&text);
 	return same;
 }
 
@@ -84,14 +83,13 @@ read_id(const struct events_reading *reading, const struct shape *shape, struct 
 static enum events_result
 read_one(struct events_reading *reading, const struct shape *shape, struct span text)
 {
-	struct buffer id;
-	struct buffer type;
+	char rooms[2][VALUE_MOST_BYTES];
+	struct buffer id = buffer_over(rooms[0], sizeof(rooms[0]));
+	struct buffer type = buffer_over(rooms[1], sizeof(rooms[1]));
 	if (++reading->count > EVENTS_MOST) {
 		reading->wrong = "the request holds more events than are taken at once";
 		return EVENTS_TOO_MANY;
 	}
-	buffer_init(&id, VALUE_MOST_BYTES);
-	buffer_init(&type, VALUE_MOST_BYTES);
 	enum events_result result = EVENTS_READ;
 	reading->wrong = read_id(reading, shape, text, &id);
 	if (reading->wrong != NULL) {
@@ -110,8 +108,6 @@ read_one(struct events_reading *reading, const struct shape *shape, struct span 
 		                 ? EVENTS_READ
 		                 : EVENTS_STOPPED;
 	}
-	buffer_finish(&id);
-	buffer_finish(&type);
 	return result;
 }
 

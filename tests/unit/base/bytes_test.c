@@ -189,6 +189,18 @@ a_buffer_holds_what_was_appended_and_not_consumed(void)
 }
 
 static void
+a_buffer_over_somebodys_room_keeps_to_it(void)
+{
+	char room[8];
+	struct buffer buffer = buffer_over(room, sizeof(room));
+	buffer_text(&buffer, "1234");
+	buffer_text(&buffer, "5678");
+	CHECK(!buffer.failed && buffer.data == room && buffer.size == 8);
+	buffer_byte(&buffer, '9');
+	CHECK(buffer.failed && buffer.size == 8 && memcmp(room, "12345678", 8) == 0);
+}
+
+static void
 numbers_are_decimal(void)
 {
 	static const int64_t numbers[] = { 0, 1, 9, 10, -1, 1234567890, INT64_MAX, INT64_MIN };
@@ -214,6 +226,8 @@ main(int argc, char **argv)
 		  a_number_is_digits_and_nothing_else },
 		{ "a buffer keeps to its limit and remembers that it did",
 		  a_buffer_keeps_to_its_limit },
+		{ "a buffer over somebody's room keeps to it",
+		  a_buffer_over_somebodys_room_keeps_to_it },
 		{ "numbers are decimal", numbers_are_decimal },
 		{ "a formatted text of any length is whole",
 		  a_formatted_text_of_any_length_is_whole },
