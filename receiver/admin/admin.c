@@ -194,6 +194,7 @@ static void
 query_run(void *context)
 {
 	thread_is(&query_thread);
+	thread_give_way(); /* a list of ten million events is less urgent than the next event */
 	struct admin *admin = context;
 	struct reader *reader = NULL;
 	for (;;) {
@@ -210,6 +211,8 @@ query_run(void *context)
 		struct error err;
 		if (reader == NULL && !reader_open(&reader, store_path(admin->store), &err)) {
 			reader = NULL;
+		} else if (reader != NULL) {
+			reader_pace(reader, admin->store);
 		}
 		/* Nothing is taken for nobody. */
 		if (!atomic_load(&query->gone) || query->answer.parks_handler == 0) {

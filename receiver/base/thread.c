@@ -4,8 +4,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "receiver/base/bytes.h"
+
+#define GIVE_WAY 10 /* of the nice value: about a tenth of an equal share */
 
 struct start {
 	const struct thread_role *role;
@@ -47,6 +51,15 @@ thread_start(pthread_t *ret, const struct thread_role *role, void (*run)(void *c
 	}
 	*ret = thread;
 	return true;
+}
+
+void
+thread_give_way(void)
+{
+	/* On Linux a nice value is a thread's: sched(7). */
+	id_t self = (id_t)gettid();
+	int now = getpriority(PRIO_PROCESS, self);
+	(void)setpriority(PRIO_PROCESS, self, now + GIVE_WAY);
 }
 
 void

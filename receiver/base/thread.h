@@ -15,6 +15,8 @@ struct CAPABILITY("thread") thread_role {
 /* Starts a thread with all signals blocked; signals go to the main thread alone. */
 bool thread_start(pthread_t *ret, const struct thread_role *role, void (*run)(void *context),
                   void *context, struct error *err) MUST_CHECK;
+/* From now on the calling thread takes little of a core that others want too. */
+void thread_give_way(void);
 /* Ends the process when the calling thread has another role. */
 void thread_is(const struct thread_role *role) IS_THREAD(role);
 /* Takes a role for the calling thread: main, tests, and commands that do another thread's work themselves. */

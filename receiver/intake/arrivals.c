@@ -203,6 +203,7 @@ ON_THREAD(net_thread) submit(struct intake *intake, const struct gathering *gath
 	}
 	request->reserved += gathering->bytes;
 	request->away = true;
+	gathering->first->since_ns = clock_boot_ns();
 	gathering->first->cookie = waiting_add(&request->loop->waiting, request);
 	(void)atomic_fetch_add(&intake->waiting, 1);
 	store_submit(intake->store, &gathering->first->intent);

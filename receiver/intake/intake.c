@@ -417,12 +417,20 @@ request_judge(struct request *request, bool again)
 	}
 }
 
+/* Before its signature is looked at: that would cost more than the answer. An endpoint check needs no store, and its source is
+ * judged as ever. */
 static void
 on_request(void *context, struct http_exchange *exchange)
 {
-	(void)context;
 	thread_is(&net_thread);
-	request_judge(exchange->data, false);
+	struct intake *intake = context;
+	struct request *request = exchange->data;
+	if (request->source->challenge == NULL &&
+	    store_overloaded(intake->store, intake_waiting(intake))) {
+		request_reject(intake, exchange, request, RESULT_OVERLOADED, NULL);
+		return;
+	}
+	request_judge(request, false);
 }
 
 /* The disk takes longer than the provider waits. What is on its way to the store may be stored all the same: then the repeat

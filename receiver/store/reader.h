@@ -12,6 +12,9 @@ bool reader_open(struct reader **ret, const char *path, struct error *err) MUST_
 void reader_close(struct reader *reader); /* takes NULL */
 /* From now on: queries that take longer are broken off with ERROR_LIMIT. 0: no limit. */
 void reader_limit(struct reader *reader, int64_t ns);
+/* From now on: while the store is pressed (store_pressed()), the reader runs a fifth of the time. Pauses do not count against its
+ * limit. NULL: no matter what. */
+void reader_pace(struct reader *reader, const struct store *store);
 
 /* --- for dispatch --- */
 

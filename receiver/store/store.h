@@ -68,6 +68,7 @@ struct arrival {
 	struct event *event; /* the arrival's own reference */
 	uint64_t cookie;     /* names the waiting request; it is no pointer */
 	size_t loop;         /* which loop waits */
+	int64_t since_ns;    /* boot time at which it was submitted */
 	bool own;            /* one of our own happenings: nobody waits, the store frees it */
 	/* results */
 	enum arrival_result result;
@@ -375,6 +376,11 @@ void store_set_imbalance(struct store *store, int64_t off); /* what the audit fo
 int64_t store_imbalance(const struct store *store);
 /* Whether nobody else can have it. To be asked now and then, since a store that is idle does not look. Any thread. */
 bool store_owned(const struct store *store, struct error *err) MUST_CHECK;
+/* Events came in the last moments: whoever reads for no event's sake takes his time. Any thread. */
+bool store_pressed(const struct store *store);
+/* More comes than can be stored, and has for a while: a new event would wait longer than is good for anybody behind `waiting`
+ * others. Any thread. */
+bool store_overloaded(const struct store *store, int64_t waiting);
 int64_t store_busy_ns(
 	const struct store *store); /* how long its thread has not come back to wait; any thread */
 int64_t store_commits(

@@ -1,7 +1,7 @@
 // A disk that is slow, and one that never answers: who waits is told in time, readiness says so, and a watchdog ends what hangs.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { assertAnswer, github, plain, serve, spread, until } from '../system/hook.mjs';
+import { assertAnswer, github, http, plain, serve, spread, until } from '../system/hook.mjs';
 import { score, share } from './matrix.mjs';
 import { trace } from './tracer.mjs';
 
@@ -45,6 +45,28 @@ describe('a slow disk', { timeout: 180_000, concurrency: 2 }, () => {
     for (let n = 0; n < 8; n++) assert.match((await hook.send('plain', { id: `b${n}` })).result, /^(accepted|duplicate)$/);
     assert.equal(await hook.count('events'), 9);
     score(t, 10, { cases: 8, seconds: took });
+  });
+
+  it('row 10: what is more than a slow disk takes for long is answered 503, and all that was accepted is there', async (t) => {
+    const hook = await serve(t, { listen: [http()], sources: { github }, handlers: {}, limits: { connections_per_address: 5000 }, ...tracing });
+    const { detach } = await trace(t, hook.pid, 'fdatasync:delay_enter=400ms');
+    const from = performance.now();
+    const words = { accepted: 0, overloaded: 0 };
+    const senders = Array.from({ length: 1800 }, (_, n) => n); // more than two batches wait at any time
+    await spread(senders, senders.length, async (n) => {
+      for (let count = 0; seconds(from) < 10 && words.overloaded < 2000; count++) {
+        const answer = await hook.send('github', { id: `${n}-${count}`, deadline: 30_000 });
+        assertAnswer(answer, answer.result === 'overloaded' ? 'overloaded' : 'accepted');
+        words[answer.result] += 1;
+      }
+    });
+    const took = seconds(from);
+    await detach();
+    assert.ok(words.overloaded > 0, `${words.accepted} accepted, none refused`);
+    assert.ok(hook.log.some(({ event }) => event === 'store.overloaded'));
+    assertAnswer(await hook.send('github', { id: 'after' }), 'accepted');
+    assert.equal(await hook.count('events'), words.accepted + 1);
+    score(t, 10, { cases: words.accepted + words.overloaded, seconds: took });
   });
 
   it('row 10: a watchdog ends a service whose disk never answers, and the next life has what was acknowledged', async (t) => {

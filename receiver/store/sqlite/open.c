@@ -416,6 +416,7 @@ store_open(struct store **ret, const struct store_options *options, struct error
 	store->waiting_tail = &store->waiting;
 	store->effects_tail = &store->effects;
 	store->lease_at_ns = 0; /* looked up in the first turn */
+	atomic_store(&store->waiting_most, INT64_MAX);
 	(void)pthread_mutex_init(&store->text_lock, NULL);
 	(void)pthread_mutex_init(&store->notes_lock, NULL);
 	thread_become(&store_thread); /* nobody else knows the store yet */

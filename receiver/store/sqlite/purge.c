@@ -14,9 +14,8 @@
 #include "receiver/metrics/metrics.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
-#define PURGE_PASS_NS   (2 * NS_PER_S)   /* from the end of a pass to the next one */
-#define PURGE_SLICE_NS  (10 * NS_PER_MS) /* a slice begins no other event after that long */
-#define PURGE_SLICE     64               /* events that one slice looks at */
+#define PURGE_PASS_NS   (2 * NS_PER_S) /* from the end of a pass to the next one */
+#define PURGE_SLICE     64             /* events that one slice looks at */
 #define HORIZON_FASTEST 10
 #define BOOT_TEXT_BYTES 80
 #define HORIZON_KEEP_NS (60 * NS_PER_S) /* how often it is written while nothing is purged */
@@ -221,7 +220,7 @@ static bool
 ON_THREAD(store_thread) slice_work(struct store *store, void *context, struct error *err)
 {
 	struct slice *slice = context;
-	int64_t end_ns = clock_boot_ns() + PURGE_SLICE_NS;
+	int64_t end_ns = upkeep_end_ns(store);
 	for (slice->done = 0; slice->done < slice->count; slice->done++) {
 		const struct found *item = &slice->items[slice->done];
 		if (slice->done > 0 && clock_boot_ns() > end_ns) {

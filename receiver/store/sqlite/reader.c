@@ -2,13 +2,21 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "receiver/base/clock.h"
 #include "receiver/base/encoding.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
-#define EXPORT_IDS     64    /* a parameter behind those of any filter */
-#define PROGRESS_STEPS 10000 /* virtual machine steps between looks at the clock */
+#define EXPORT_IDS     64   /* a parameter behind those of any filter */
+#define RARE_SOURCE    63   /* the same */
+#define RARE_MOST      1000 /* events of a source that are found by its index */
+#define PROGRESS_STEPS 1000 /* virtual machine steps between looks at the clock */
+/* Ids that one query of a long walk goes through: none pins the log for long, and each has the time limit for itself. */
+#define WALK_WINDOW 100000
+/* While the store is pressed: how long a reader runs, and how long it then leaves the machine to the store. */
+#define PACE_RUN_NS   NS_PER_MS
+#define PACE_PAUSE_NS (4 * NS_PER_MS)
 
 struct reader {
 	sqlite3 *database;
@@ -16,6 +24,8 @@ struct reader {
 	sqlite3_stmt *event;
 	int64_t limit_ns;
 	int64_t until_ns; /* boot time; 0: no limit */
+	const struct store *paced_by;
+	int64_t paused_ns; /* boot time of the end of the last pause */
 	char *path;
 };
 
@@ -23,7 +33,16 @@ static int
 on_progress(void *context)
 {
 	struct reader *reader = context;
-	return reader->until_ns != 0 && clock_boot_ns() > reader->until_ns;
+	int64_t now_ns = clock_boot_ns();
+	if (reader->paced_by != NULL && now_ns - reader->paused_ns > PACE_RUN_NS) {
+		if (store_pressed(reader->paced_by)) {
+			struct timespec pause = { 0, PACE_PAUSE_NS };
+			(void)nanosleep(&pause, NULL);
+			reader->until_ns += reader->until_ns == 0 ? 0 : PACE_PAUSE_NS;
+		}
+		reader->paused_ns = clock_boot_ns();
+	}
+	return reader->until_ns != 0 && now_ns > reader->until_ns;
 }
 
 static bool
@@ -93,11 +112,18 @@ reader_limit(struct reader *reader, int64_t ns)
 	reader->limit_ns = ns;
 }
 
+void
+reader_pace(struct reader *reader, const struct store *store)
+{
+	reader->paced_by = store;
+}
+
 static sqlite3_stmt *
 prepare(struct reader *reader, const char *sql, struct error *err)
 {
 	sqlite3_stmt *statement = NULL;
-	reader->until_ns = reader->limit_ns == 0 ? 0 : clock_boot_ns() + reader->limit_ns;
+	reader->paused_ns = clock_boot_ns();
+	reader->until_ns = reader->limit_ns == 0 ? 0 : reader->paused_ns + reader->limit_ns;
 	if (sqlite3_prepare_v2(reader->database, sql, -1, &statement, NULL) != SQLITE_OK) {
 		(void)failed(reader, "query", err);
 		return NULL;
@@ -225,6 +251,22 @@ reader_segments(struct reader *reader, int64_t *highest, struct error *err)
 	                       highest, err);
 }
 
+/* --- long walks --- */
+
+/* The ids that a walk over a table goes through: behind *first, up to *last. */
+static bool
+walk_ends(struct reader *reader, bool letters, int64_t *first, int64_t *last, struct error *err)
+{
+	return snapshot_number(reader,
+	                       letters ? "SELECT coalesce(min(id), ?1) - 1 FROM dead_letter"
+	                               : "SELECT coalesce(min(seq), ?1) - 1 FROM events",
+	                       1, first, err) &&
+	       snapshot_number(reader,
+	                       letters ? "SELECT coalesce(max(id), ?1) FROM dead_letter"
+	                               : "SELECT coalesce(max(seq), ?1) FROM events",
+	                       0, last, err);
+}
+
 /* --- lists --- */
 
 static bool
@@ -274,29 +316,139 @@ events_where(const struct filter *filter, struct buffer *sql)
 	}
 }
 
-bool
-reader_events(struct reader *reader, const struct filter *filter, int64_t after, int64_t limit,
-              event_row_fn *row, void *context, struct error *err)
+/* A source that has few events, or none: its index finds them at once, where a walk would go through all the others. */
+static bool
+source_is_rare(struct reader *reader, const struct filter *filter, bool *rare, struct error *err)
+{
+	*rare = false;
+	if (filter->source == NULL || strchr(filter->source, '*') != NULL) {
+		return true;
+	}
+	sqlite3_stmt *statement =
+		prepare(reader,
+	                "SELECT count(*) FROM (SELECT 1 FROM events WHERE source = ?1 LIMIT ?2)",
+	                err);
+	if (statement == NULL) {
+		return false;
+	}
+	bind_text(statement, 1, filter->source);
+	(void)sqlite3_bind_int(statement, 2, RARE_MOST + 1);
+	bool good = sqlite3_step(statement) == SQLITE_ROW || failed(reader, "source", err);
+	*rare = good && sqlite3_column_int(statement, 0) <= RARE_MOST;
+	(void)sqlite3_finalize(statement);
+	return good;
+}
+
+/* What a list of events asks for, and what became of it. */
+struct walk {
+	const struct filter *filter;
+	const char *ids; /* JSON, or NULL */
+	bool whole;      /* headers and bodies too */
+	bool newest_first;
+	bool rare;
+	int64_t left; /* rows that are still wanted */
+	event_row_fn *row;
+	void *context;
+};
+
+static bool
+on_walked(void *context, const struct event_row *row)
+{
+	struct walk *walk = context;
+	walk->left--;
+	if (!walk->row(walk->context, row)) {
+		walk->left = 0;
+	}
+	return walk->left > 0;
+}
+
+/* The rows behind `after`, up to `until`. */
+static bool
+walk_window(struct reader *reader, struct walk *walk, int64_t after, int64_t until,
+            struct error *err)
 {
 	struct buffer sql;
 	buffer_init(&sql, 8192);
 	buffer_text(&sql,
 	            "SELECT e.seq, e.source, e.event_id, e.type, e.received_at, length(e.body)");
-	events_where(filter, &sql);
-	if (after >= 0) {
-		buffer_format(&sql, " AND e.seq > %lld ORDER BY e.seq LIMIT %lld", (long long)after,
-		              (long long)limit);
-	} else {
-		buffer_format(&sql, " ORDER BY e.seq DESC LIMIT %lld", (long long)limit);
+	buffer_text(&sql, walk->whole ? ", e.headers, e.body" : "");
+	events_where(walk->filter, &sql);
+	if (walk->ids != NULL) {
+		buffer_format(&sql, " AND e.seq IN (SELECT value FROM json_each(?%d))", EXPORT_IDS);
 	}
+	if (walk->rare) {
+		buffer_format(&sql, " AND e.seq IN (SELECT seq FROM events WHERE source = ?%d)",
+		              RARE_SOURCE);
+	}
+	buffer_format(&sql, " AND e.seq > %lld AND e.seq <= %lld ORDER BY e.seq%s LIMIT %lld",
+	              (long long)after, (long long)until, walk->newest_first ? " DESC" : "",
+	              (long long)walk->left);
 	buffer_byte(&sql, '\0');
 	sqlite3_stmt *statement = prepare(reader, sql.data, err);
 	buffer_finish(&sql);
 	if (statement == NULL) {
 		return false;
 	}
-	filter_bind(filter, statement, 1);
-	return walk_events(reader, statement, false, row, context, err);
+	filter_bind(walk->filter, statement, 1);
+	if (walk->ids != NULL) {
+		bind_text(statement, EXPORT_IDS, walk->ids);
+	}
+	if (walk->rare) {
+		bind_text(statement, RARE_SOURCE, walk->filter->source);
+	}
+	return walk_events(reader, statement, walk->whole, on_walked, walk, err);
+}
+
+static bool
+walk_all(struct reader *reader, struct walk *walk, int64_t after, struct error *err)
+{
+	int64_t first = 0;
+	int64_t last = 0;
+	if (!source_is_rare(reader, walk->filter, &walk->rare, err) ||
+	    !walk_ends(reader, false, &first, &last, err)) {
+		return false;
+	}
+	first = after > first ? after : first;
+	if (walk->ids != NULL || walk->rare) {
+		return walk_window(reader, walk, first, last, err);
+	}
+	bool good = true;
+	while (good && walk->left > 0 && first < last) {
+		int64_t window = last - first < WALK_WINDOW ? last - first : WALK_WINDOW;
+		if (walk->newest_first) {
+			good = walk_window(reader, walk, last - window, last, err);
+			last -= window;
+		} else {
+			good = walk_window(reader, walk, first, first + window, err);
+			first += window;
+		}
+	}
+	return good;
+}
+
+bool
+reader_events(struct reader *reader, const struct filter *filter, int64_t after, int64_t limit,
+              event_row_fn *row, void *context, struct error *err)
+{
+	struct walk walk = { .filter = filter,
+		             .newest_first = after < 0,
+		             .left = limit,
+		             .row = row,
+		             .context = context };
+	return walk_all(reader, &walk, after, err);
+}
+
+bool
+reader_export(struct reader *reader, const struct filter *filter, const char *ids, int64_t after,
+              int64_t limit, event_row_fn *row, void *context, struct error *err)
+{
+	struct walk walk = { .filter = filter,
+		             .ids = ids,
+		             .whole = true,
+		             .left = limit,
+		             .row = row,
+		             .context = context };
+	return walk_all(reader, &walk, after, err);
 }
 
 bool
@@ -607,26 +759,41 @@ deliveries_where(const struct filter *filter, const char *ids, struct buffer *sq
 	filter_sql(filter, sql);
 }
 
-bool
-reader_delivery_counts(struct reader *reader, const struct filter *filter, bool letters,
-                       const char *ids, const char *guarded, struct delivery_counts *counts,
-                       struct error *err)
+static void
+add_count(struct delivery_counts *counts, sqlite3_stmt *statement)
 {
-	struct filter any = *filter; /* its texts stay the caller's */
+	int state = sqlite3_column_int(statement, 0);
+	bool guarded = sqlite3_column_int(statement, 1) != 0;
+	bool bodiless = sqlite3_column_int(statement, 2) != 0;
+	int64_t count = sqlite3_column_int64(statement, 3);
+	if (state < 0 || state >= DELIVERY_STATES) {
+		return;
+	}
+	counts->states[state] += count;
+	counts->bodiless[state] += bodiless ? count : 0;
+	counts->guarded[state] += guarded && !bodiless ? count : 0;
+}
+
+/* What is behind `after`, up to `until`, comes on top of *counts. */
+static bool
+count_window(struct reader *reader, const struct filter *filter, bool letters, const char *ids,
+             const char *guarded, int64_t after, int64_t until, struct delivery_counts *counts,
+             struct error *err)
+{
 	struct buffer sql;
-	memset(counts, 0, sizeof(*counts));
-	any.states = letters ? filter->states : 0;
 	buffer_init(&sql, 8192);
 	buffer_text(
 		&sql,
 		"SELECT d.state, d.outcome IS NOT NULL OR EXISTS (SELECT 1 FROM json_each(?2) AS g WHERE g.key = h.name "
 		"AND (d.state = 2 OR d.first_failed_at < g.value)), e.body IS NULL, count(*)");
 	if (letters) {
-		dead_where(&any, ids, &sql);
+		dead_where(filter, ids, &sql);
 	} else {
-		deliveries_where(&any, ids, &sql);
+		deliveries_where(filter, ids, &sql);
 	}
-	buffer_text(&sql, " GROUP BY 1, 2, 3");
+	const char *column = letters ? "l.id" : "d.seq";
+	buffer_format(&sql, " AND %s > %lld AND %s <= %lld GROUP BY 1, 2, 3", column,
+	              (long long)after, column, (long long)until);
 	buffer_byte(&sql, '\0');
 	sqlite3_stmt *statement = prepare(reader, sql.data, err);
 	buffer_finish(&sql);
@@ -635,19 +802,9 @@ reader_delivery_counts(struct reader *reader, const struct filter *filter, bool 
 	}
 	bind_text(statement, 1, ids);
 	bind_text(statement, 2, guarded);
-	filter_bind(&any, statement, 3);
+	filter_bind(filter, statement, 3);
 	while (sqlite3_step(statement) == SQLITE_ROW) {
-		int state = sqlite3_column_int(statement, 0);
-		bool bodiless = sqlite3_column_int(statement, 2) != 0;
-		int64_t count = sqlite3_column_int64(statement, 3);
-		if (state >= 0 && state < DELIVERY_STATES) {
-			counts->states[state] += count;
-			counts->bodiless[state] += bodiless ? count : 0;
-		}
-		if (state >= 0 && state < DELIVERY_STATES && !bodiless &&
-		    sqlite3_column_int(statement, 1) != 0) {
-			counts->guarded[state] += count;
-		}
+		add_count(counts, statement);
 	}
 	bool good =
 		sqlite3_errcode(reader->database) == SQLITE_DONE || failed(reader, "count", err);
@@ -656,9 +813,31 @@ reader_delivery_counts(struct reader *reader, const struct filter *filter, bool 
 }
 
 bool
-reader_named_deliveries(struct reader *reader, const struct filter *filter, const char *ids,
-                        struct delivery_key after, int64_t limit, named_delivery_fn *row,
-                        void *context, struct error *err)
+reader_delivery_counts(struct reader *reader, const struct filter *filter, bool letters,
+                       const char *ids, const char *guarded, struct delivery_counts *counts,
+                       struct error *err)
+{
+	struct filter any = *filter; /* its texts stay the caller's */
+	memset(counts, 0, sizeof(*counts));
+	any.states = letters ? filter->states : 0;
+	if (ids != NULL) {
+		return count_window(reader, &any, letters, ids, guarded, 0, INT64_MAX, counts, err);
+	}
+	int64_t after = 0;
+	int64_t last = 0;
+	bool good = walk_ends(reader, letters, &after, &last, err);
+	for (; good && after < last; after += WALK_WINDOW) {
+		good = count_window(reader, &any, letters, ids, guarded, after, after + WALK_WINDOW,
+		                    counts, err);
+	}
+	return good;
+}
+
+/* Behind `after`, of events up to `until`; *limit is what is still wanted. */
+static bool
+named_window(struct reader *reader, const struct filter *filter, const char *ids,
+             struct delivery_key after, int64_t until, int64_t *limit, named_delivery_fn *row,
+             void *context, struct error *err)
 {
 	struct buffer sql;
 	buffer_init(&sql, 8192);
@@ -667,8 +846,10 @@ reader_named_deliveries(struct reader *reader, const struct filter *filter, cons
 		"SELECT e.source, e.event_id, e.type, h.name, d.state, d.last_error, d.seq, d.handler");
 	deliveries_where(filter, ids, &sql);
 	buffer_format(&sql,
-	              " AND (d.seq, d.handler) > (%lld, %lld) ORDER BY d.seq, d.handler LIMIT %lld",
-	              (long long)after.seq, (long long)after.handler, (long long)limit);
+	              " AND (d.seq, d.handler) > (%lld, %lld) AND d.seq <= %lld "
+	              "ORDER BY d.seq, d.handler LIMIT %lld",
+	              (long long)after.seq, (long long)after.handler, (long long)until,
+	              (long long)*limit);
 	buffer_byte(&sql, '\0');
 	sqlite3_stmt *statement = prepare(reader, sql.data, err);
 	buffer_finish(&sql);
@@ -690,7 +871,9 @@ reader_named_deliveries(struct reader *reader, const struct filter *filter, cons
 			         sqlite3_column_int64(statement, 7) },
 		};
 		go_on = row(context, &delivery);
+		(*limit)--;
 	}
+	*limit = go_on ? *limit : 0;
 	bool good = !go_on || sqlite3_errcode(reader->database) == SQLITE_DONE ||
 	            failed(reader, "deliveries", err);
 	(void)sqlite3_finalize(statement);
@@ -698,27 +881,50 @@ reader_named_deliveries(struct reader *reader, const struct filter *filter, cons
 }
 
 bool
-reader_export(struct reader *reader, const struct filter *filter, const char *ids, int64_t after,
-              int64_t limit, event_row_fn *row, void *context, struct error *err)
+reader_named_deliveries(struct reader *reader, const struct filter *filter, const char *ids,
+                        struct delivery_key after, int64_t limit, named_delivery_fn *row,
+                        void *context, struct error *err)
+{
+	if (ids != NULL) {
+		return named_window(reader, filter, ids, after, INT64_MAX, &limit, row, context,
+		                    err);
+	}
+	int64_t first = 0;
+	int64_t last = 0;
+	bool good = walk_ends(reader, false, &first, &last, err);
+	after = after.seq < first ? (struct delivery_key){ first, INT64_MAX } : after;
+	while (good && limit > 0 && after.seq <= last) {
+		int64_t until = after.seq + WALK_WINDOW;
+		good = named_window(reader, filter, ids, after, until, &limit, row, context, err);
+		after = (struct delivery_key){ until, INT64_MAX };
+	}
+	return good;
+}
+
+static bool
+unfilled_window(struct reader *reader, const struct filter *filter, const char *handler,
+                bool bodies, int64_t after, int64_t until, event_row_fn *row, void *context,
+                struct error *err)
 {
 	struct buffer sql;
 	buffer_init(&sql, 8192);
-	buffer_text(
+	buffer_format(
 		&sql,
-		"SELECT e.seq, e.source, e.event_id, e.type, e.received_at, length(e.body), e.headers, e.body");
-	events_where(filter, &sql);
-	buffer_format(&sql, " AND (?%d IS NULL OR e.seq IN (SELECT value FROM json_each(?%d)))",
-	              EXPORT_IDS, EXPORT_IDS);
-	buffer_format(&sql, " AND e.seq > %lld ORDER BY e.seq LIMIT %lld", (long long)after,
-	              (long long)limit);
+		"SELECT e.seq, e.source, e.event_id, e.type, e.received_at, length(e.body), NULL, %s "
+		"FROM events AS e WHERE e.body IS NOT NULL AND NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = e.seq "
+		"AND d.handler = (SELECT id FROM handler WHERE name = ?1))",
+		bodies ? "e.body" : "NULL");
+	filter_sql(filter, &sql);
+	buffer_format(&sql, " AND e.seq > %lld AND e.seq <= %lld ORDER BY e.seq", (long long)after,
+	              (long long)until);
 	buffer_byte(&sql, '\0');
 	sqlite3_stmt *statement = prepare(reader, sql.data, err);
 	buffer_finish(&sql);
 	if (statement == NULL) {
 		return false;
 	}
-	filter_bind(filter, statement, 1);
-	bind_text(statement, EXPORT_IDS, ids);
+	bind_text(statement, 1, handler);
+	filter_bind(filter, statement, 2);
 	return walk_events(reader, statement, true, row, context, err);
 }
 
@@ -727,28 +933,17 @@ reader_unfilled(struct reader *reader, const struct filter *filter, const char *
                 bool bodies, event_row_fn *row, void *context, struct error *err)
 {
 	struct filter events = *filter; /* its texts stay the caller's */
-	struct buffer sql;
 	events.handler = NULL;
 	events.error = NULL;
 	events.states = 0;
-	buffer_init(&sql, 8192);
-	buffer_format(
-		&sql,
-		"SELECT e.seq, e.source, e.event_id, e.type, e.received_at, length(e.body), NULL, %s "
-		"FROM events AS e WHERE e.body IS NOT NULL AND NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = e.seq "
-		"AND d.handler = (SELECT id FROM handler WHERE name = ?1))",
-		bodies ? "e.body" : "NULL");
-	filter_sql(&events, &sql);
-	buffer_text(&sql, " ORDER BY e.seq");
-	buffer_byte(&sql, '\0');
-	sqlite3_stmt *statement = prepare(reader, sql.data, err);
-	buffer_finish(&sql);
-	if (statement == NULL) {
-		return false;
+	int64_t after = 0;
+	int64_t last = 0;
+	bool good = walk_ends(reader, false, &after, &last, err);
+	for (; good && after < last; after += WALK_WINDOW) {
+		good = unfilled_window(reader, &events, handler, bodies, after, after + WALK_WINDOW,
+		                       row, context, err);
 	}
-	bind_text(statement, 1, handler);
-	filter_bind(&events, statement, 2);
-	return walk_events(reader, statement, true, row, context, err);
+	return good;
 }
 
 bool
@@ -882,11 +1077,13 @@ reader_handlers(struct reader *reader, handler_row_fn *row, void *context, struc
 static bool
 read_oldest(struct reader *reader, struct store_counts *counts, struct error *err)
 {
-	sqlite3_stmt *statement =
-		prepare(reader,
-	                "SELECT received_at FROM events WHERE seq = (SELECT min(seq) FROM delivery "
-	                "WHERE state = 0)",
-	                err);
+	sqlite3_stmt *statement = prepare(
+		reader,
+		"SELECT received_at FROM events WHERE seq = (SELECT min(seq) FROM ("
+		"SELECT min(seq) AS seq FROM delivery INDEXED BY delivery_due WHERE state = 0 AND held = 0 UNION ALL "
+		"SELECT min(seq) FROM delivery INDEXED BY delivery_order WHERE state = 0 AND held = 1 "
+		"AND order_key IS NOT NULL AND state IN (0, 1, 3)))",
+		err);
 	if (statement == NULL) {
 		return false;
 	}

@@ -12,7 +12,7 @@
 #include "receiver/store/sqlite/writer_priv.h"
 
 #define SLICE_ROWS   128  /* deliveries that one slice moves; an event's are never parted */
-#define SLICE_WINDOW 4096 /* ids that one slice may look at */
+#define SLICE_WINDOW 1024 /* ids that one slice may look at */
 
 struct candidate {
 	struct delivery_key key;
@@ -407,7 +407,14 @@ ON_THREAD(store_thread) slice_work(struct store *store, void *context, struct er
 	if (!slice_rows(store, slice, err)) {
 		return false;
 	}
+	int64_t end_ns = upkeep_end_ns(store);
 	for (size_t i = 0; i < slice->count; i++) {
+		if (i > 0 && slice->items[i].position != slice->items[i - 1].position &&
+		    clock_boot_ns() > end_ns) {
+			slice->position = slice->items[i - 1].position;
+			slice->over = false;
+			break;
+		}
 		if (!replay_one(store, slice, &slice->items[i], err)) {
 			return false;
 		}

@@ -498,6 +498,9 @@ ON_THREAD(store_thread) pack_run(struct store *store, struct pack *pack, struct 
 	metrics_observe(HISTOGRAM_COMMIT, clock_boot_ns() - begun_ns);
 	metrics_observe(HISTOGRAM_BATCH, (int64_t)pack->events);
 	metrics_add(METRIC_COMMIT_EVENTS, (int64_t)pack->events);
+	if (pack->events > 0) {
+		atomic_store(&store->busy_until_ns, clock_boot_ns() + UPKEEP_BUSY_NS);
+	}
 	tell_all(store, pack, NULL);
 	publish(store);
 	return true;
@@ -627,11 +630,12 @@ on_wal(void *context, sqlite3 *database, const char *name, int pages)
 	return SQLITE_OK;
 }
 
-static void
+/* False: there was no need. */
+static bool
 ON_THREAD(store_thread) checkpoint(struct store *store)
 {
 	if (store->wal_pages < WAL_CHECKPOINT_PAGES) {
-		return;
+		return false;
 	}
 	int left = 0;
 	int done = 0;
@@ -652,6 +656,7 @@ ON_THREAD(store_thread) checkpoint(struct store *store)
 	}
 	store->pinned = pinned;
 	remember_file(store);
+	return true;
 }
 
 static bool
@@ -744,6 +749,10 @@ next_wake(const struct store *store)
 	int64_t next = state == STORE_GOOD ? replays_next(store) : INT64_MAX;
 	int64_t purge = state == STORE_GOOD ? purge_next(store) : INT64_MAX;
 	next = purge < next ? purge : next;
+	int64_t busy_ns = atomic_load(&store->busy_until_ns);
+	if (next < busy_ns && next < store->upkeep_at_ns) {
+		next = store->upkeep_at_ns < busy_ns ? store->upkeep_at_ns : busy_ns;
+	}
 	if (state == STORE_GOOD && store->lease_at_ns != INT64_MAX) {
 		int64_t lease = clock_boot_ns() + store->lease_at_ns - leases_now(store);
 		next = lease < next ? lease : next;
@@ -801,10 +810,71 @@ ON_THREAD(store_thread) follow_clock(struct store *store)
 	}
 }
 
-/* One turn: a batch of what waits, a slice of each replay, a checkpoint. */
+int64_t
+upkeep_end_ns(const struct store *store)
+{
+	int64_t now_ns = clock_boot_ns();
+	return now_ns +
+	       (now_ns < atomic_load(&store->busy_until_ns) ? UPKEEP_SHORT_NS : UPKEEP_LONG_NS);
+}
+
+/* A slice of each replay and of the purge. While events come it pauses seven times as long as it took: whoever waits for an
+ * answer waits for one short slice at most, and seldom. */
+static void
+ON_THREAD(store_thread) upkeep(struct store *store)
+{
+	int64_t begun_ns = clock_boot_ns();
+	if (begun_ns < atomic_load(&store->busy_until_ns) && begun_ns < store->upkeep_at_ns) {
+		return;
+	}
+	replays_step(store);
+	purge_step(store);
+	int64_t ended_ns = clock_boot_ns();
+	store->upkeep_at_ns = ended_ns + (ended_ns - begun_ns) * (UPKEEP_SHARE - 1);
+}
+
+static const struct arrival *
+first_arrival(const struct pack *pack)
+{
+	for (size_t i = 0; i < pack->count; i++) {
+		if (pack->kinds[i] == INTENT_ARRIVAL) {
+			const struct arrival *arrival =
+				CONTAINER(pack->items[i], struct arrival, intent);
+			if (!arrival->own) {
+				return arrival;
+			}
+		}
+	}
+	return NULL;
+}
+
+/* Whether the queue behind the pack is one too many. */
+static void
+ON_THREAD(store_thread) judge_queue(struct store *store, const struct pack *pack)
+{
+	struct overload *overload = &store->overload;
+	const struct arrival *first = first_arrival(pack);
+	bool was = overload->on;
+	if (first == NULL) {
+		return; /* it says nothing about how long events wait */
+	}
+	int64_t now_ns = clock_boot_ns();
+	overload_begin(overload, now_ns, now_ns - first->since_ns, store->waiting != NULL);
+	if (overload->on && !was) {
+		log_say(LOG_ERROR, "store.overloaded",
+		        "more events come than can be stored: those that would wait too long are answered 503");
+	} else if (was && !overload->on) {
+		log_say(LOG_INFO, "store.caught_up", "all that comes is stored again");
+	}
+	atomic_store(&store->waiting_most, overload_most(overload));
+}
+
+/* One turn: a batch of what waits, then a checkpoint or some upkeep; both only where each turn needs a checkpoint. */
 static void
 ON_THREAD(store_thread) turn(struct store *store, struct pack *pack)
 {
+	int64_t begun_ns = clock_boot_ns();
+	size_t full = 0; /* events of a full pack */
 	take_inbox(store);
 	probe(store);
 	follow_clock(store);
@@ -822,16 +892,18 @@ ON_THREAD(store_thread) turn(struct store *store, struct pack *pack)
 		turn_full(store, pack);
 	} else if (store->waiting != NULL && (good || !only_results_wait(store))) {
 		fill_pack(store, pack);
+		judge_queue(store, pack);
+		full = store->waiting != NULL ? pack->events : 0;
 		run_pack(store, pack);
 	}
 	effects_step(store);
 	return_leases(store);
-	if (returned && atomic_load(&store->state) == STORE_GOOD &&
+	store->upkeep_skipped = checkpoint(store) && !store->upkeep_skipped;
+	if (!store->upkeep_skipped && returned && atomic_load(&store->state) == STORE_GOOD &&
 	    !atomic_load(&store->stopping)) {
-		replays_step(store);
-		purge_step(store);
+		upkeep(store);
 	}
-	checkpoint(store);
+	overload_end(&store->overload, clock_boot_ns() - begun_ns, full);
 }
 
 /* Everything that can be written is. */
@@ -1085,6 +1157,18 @@ bool
 store_owned(const struct store *store, struct error *err)
 {
 	return !store->serving || lock_held(&store->lock, err);
+}
+
+bool
+store_overloaded(const struct store *store, int64_t waiting)
+{
+	return waiting > atomic_load(&store->waiting_most);
+}
+
+bool
+store_pressed(const struct store *store)
+{
+	return clock_boot_ns() < atomic_load(&store->busy_until_ns);
 }
 
 int64_t

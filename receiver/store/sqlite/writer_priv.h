@@ -9,6 +9,7 @@
 
 #include "receiver/base/pulse.h"
 #include "receiver/sandbox/sandbox.h"
+#include "receiver/store/sqlite/overload.h"
 #include "receiver/store/sqlite/reserve.h"
 #include "receiver/store/sqlite/sqlite_priv.h"
 
@@ -18,6 +19,12 @@
 #define STORE_PROBE_NS       NS_PER_S /* how often a full disk is tried again */
 #define STORE_STUCK_NS       NS_PER_S /* a turn that takes longer is not ready */
 #define LEDGER_SEGMENT_BITS  16
+
+/* Purge and replays beside receiving: while events come, short slices and a share of the time; else as fast as it goes. */
+#define UPKEEP_BUSY_NS  (50 * NS_PER_MS) /* so long after an event others are expected */
+#define UPKEEP_SHORT_NS (2 * NS_PER_MS)  /* a slice begins nothing more after that long */
+#define UPKEEP_LONG_NS  (10 * NS_PER_MS)
+#define UPKEEP_SHARE    8
 
 enum statement {
 	SQL_BEGIN,
@@ -181,6 +188,9 @@ struct store {
 		file_time; /* of the database, after our last checkpoint: nothing else writes to it */
 	off_t file_size;
 	int64_t probe_at_ns;
+	int64_t upkeep_at_ns; /* boot time: not before that while it is busy */
+	bool upkeep_skipped;  /* in the last turn, for its checkpoint */
+	struct overload overload;
 	off_t wal_size; /* it never shrinks */
 	char *torn_log; /* a copy of the log as it was found, until nothing is missed; else NULL */
 	ino_t wal_inode;
@@ -192,6 +202,8 @@ struct store {
 	atomic_int state;
 	struct pulse pulse;
 	atomic_llong commits;
+	atomic_llong busy_until_ns; /* boot time: events came a moment ago */
+	atomic_llong waiting_most;  /* events that may wait; overload.h */
 	atomic_bool claims_paused;
 	atomic_llong counts[STORE_HANDLERS_MOST][LEDGER_RECEIVED + 1];
 	atomic_llong totals[LEDGER_RECEIVED + 1];
@@ -326,6 +338,8 @@ bool writer_transaction(struct store *store,
                         bool (*work)(struct store *store, void *context, struct error *err),
                         void *context, struct error *err) ON_THREAD(store_thread) MUST_CHECK;
 void writer_failed(struct store *store, const struct error *err) ON_THREAD(store_thread);
+/* When a slice of purge or replay that begins now begins nothing more: boot time. */
+int64_t upkeep_end_ns(const struct store *store);
 
 /* names.c */
 bool names_load(struct store *store, struct error *err) MUST_CHECK;
