@@ -13,6 +13,7 @@ answer_init(struct answer *answer)
 	answer->whole = 0;
 	answer->status = 0;
 	answer->close = false;
+	answer->later = false;
 	answer->word[0] = '\0';
 }
 
@@ -28,11 +29,15 @@ answer_header(struct answer *answer, const char *name, size_t name_len, const ch
 {
 	static const char result[] = "Hooklatch-Result";
 	static const char connection[] = "Connection";
+	static const char retry_after[] = "Retry-After";
 	if (name_len == sizeof(result) - 1 && strncasecmp(name, result, name_len) == 0) {
 		snprintf(answer->word, sizeof(answer->word), "%.*s", (int)len, value);
 	} else if (name_len == sizeof(connection) - 1 &&
 	           strncasecmp(name, connection, name_len) == 0) {
 		answer->close = len == 5 && strncasecmp(value, "close", 5) == 0;
+	} else if (name_len == sizeof(retry_after) - 1 &&
+	           strncasecmp(name, retry_after, name_len) == 0) {
+		answer->later = len > 0 && strspn(value, "0123456789") == len;
 	}
 }
 

@@ -14,6 +14,7 @@ struct answer {
 	size_t head_have, seen, whole; /* `whole` is 0 until the head is there */
 	unsigned status;
 	bool close;    /* the server will end the connection */
+	bool later;    /* Retry-After, in seconds */
 	char word[64]; /* Hooklatch-Result */
 };
 

@@ -8,8 +8,12 @@
  *            the latencies with their age so far: leaving them out would flatter the server.
  * Forged     (--forge) so many of the connections sign wrongly. Their answers are counted apart; rate
  *            and latencies are of the others.
+ * Overload   (--overload) 503 with Retry-After is a right answer: `refused`, with times of its own.
+ *            What is due while every connection waits for an answer is `dropped`, as by a sender
+ *            that has no more of them; nothing is sent twice.
  * Phases     connect all, warm up, measure, drain. `requests` and `rate` are the good answers that
  *            came inside the measured window; latencies are of the requests that were due in it.
+ * Idle       (--hold) once the report is written all connections stay as they are until stdin ends.
  * Cost       bodies and signatures are made before the start; a request is an id, SSL_write and
  *            SSL_read. `own_cpu_share` near 1: this program was the limit, not the server. Shares are
  *            of one core; `other_cpu_share` is what neither this program nor --watch accounts for.
@@ -43,8 +47,9 @@
 
 enum {
 	EVENTS_A_WAIT = 256,
-	ERRORS_MOST = 1000, /* then the run is given up: the server is gone */
-	READ_BYTES = 16384, /* one TLS record */
+	ERRORS_MOST = 1000,    /* then the run is given up: the server is gone */
+	READ_BYTES = 16384,    /* one TLS record */
+	HANDSHAKES_MOST = 256, /* at once, before the start */
 };
 
 #define NS_A_SECOND 1000000000ULL
@@ -102,16 +107,19 @@ struct load {
 	struct conn *conns;
 	STAILQ_HEAD(conn_list, conn) idle;
 	unsigned idle_count, busy_count;
+	unsigned opened; /* connections that were begun */
 	enum phase phase;
 	uint64_t begun_ns, start_ns, measure_ns, end_ns, drain_until_ns, tick_ns;
 	uint64_t issued, issue_most;
 	uint64_t answered; /* good ones, of all phases */
 	uint64_t measured; /* good ones inside the window */
 	uint64_t forged;   /* forged ones that were refused, inside the window */
+	uint64_t refused;  /* 503, inside the window */
+	uint64_t dropped;  /* due inside the window, and no connection was free */
 	uint64_t errors, wrong, unsent, reopened, resumed;
 	FILE *answered_ids;
 	struct cpu cpu_before, cpu_after;
-	struct latency latency, forged_latency;
+	struct latency latency, forged_latency, refusals;
 	char tls_text[128];
 	char buffer[READ_BYTES];
 };
@@ -154,12 +162,14 @@ conn_rest(struct load *load, struct conn *conn)
 
 /* The request in hand is over: answered, or lost with its age so far. */
 static void
-conn_settle(struct load *load, struct conn *conn)
+conn_settle(struct load *load, struct conn *conn, bool refused)
 {
 	bool due_in_window = load->measure_ns != 0 && conn->since_ns >= load->measure_ns &&
 	                     (load->end_ns == 0 || conn->since_ns < load->end_ns);
 	if (due_in_window) {
-		latency_add(conn->forges ? &load->forged_latency : &load->latency,
+		latency_add(refused        ? &load->refusals
+		            : conn->forges ? &load->forged_latency
+		                           : &load->latency,
 		            now_ns() - conn->since_ns);
 	}
 	conn->busy = false;
@@ -175,7 +185,7 @@ conn_fail(struct load *load, struct conn *conn, const char *why)
 		load->idle_count--;
 	}
 	if (conn->busy) {
-		conn_settle(load, conn);
+		conn_settle(load, conn, false);
 	}
 	if (load->errors++ == 0) {
 		warnx("first error: %s", why);
@@ -335,13 +345,16 @@ conn_finish(struct load *load, struct conn *conn, bool broken)
 {
 	const struct options *options = &load->options;
 	const struct answer *answer = &conn->answer;
-	if (!broken && answer_is_right(answer, options, conn->forges)) {
+	bool refused = options->overload && !broken && answer->status == 503 && answer->later;
+	if (refused) {
+		load->refused += load->phase == PHASE_MEASURE;
+	} else if (!broken && answer_is_right(answer, options, conn->forges)) {
 		load_count_good(load, conn);
 	} else if (load->wrong++ == 0) {
 		warnx("first wrong answer: %u %s%s", answer->status, answer->word,
 		      broken ? " (broken)" : "");
 	}
-	conn_settle(load, conn);
+	conn_settle(load, conn, refused);
 	if (options->fresh) {
 		conn_close(conn);
 	} else if (broken || answer->close || conn->hung_up) {
@@ -442,6 +455,15 @@ load_may_send(const struct load *load, uint64_t now)
 }
 
 static void
+load_drop_due(struct load *load)
+{
+	while (load->idle_count == 0 && load_may_send(load, now_ns())) {
+		load->issued++;
+		load->dropped += load->phase == PHASE_MEASURE;
+	}
+}
+
+static void
 load_send_due(struct load *load)
 {
 	while (load->idle_count > 0) {
@@ -455,6 +477,9 @@ load_send_due(struct load *load)
 		uint64_t due = load->options.rate > 0 ? load_due_ns(load, load->issued) : now;
 		load->issued++;
 		conn_begin(load, conn, due);
+	}
+	if (load->options.overload && load->options.rate > 0) {
+		load_drop_due(load);
 	}
 }
 
@@ -496,7 +521,7 @@ static void
 load_tick(struct load *load, uint64_t now)
 {
 	uint64_t timeout_ns = seconds_to_ns(load->options.timeout_seconds);
-	for (unsigned i = 0; i < load->options.connections; i++) {
+	for (unsigned i = 0; i < load->opened; i++) {
 		struct conn *conn = &load->conns[i];
 		if (conn->state == CONN_DOWN) {
 			if (load->options.fresh) {
@@ -559,20 +584,30 @@ load_wait(struct load *load, uint64_t now)
 	}
 }
 
+/* A few at a time: thousands of handshakes at once would take longer than a server waits for one. */
+static void
+load_open(struct load *load)
+{
+	const struct options *options = &load->options;
+	while (load->opened < options->connections &&
+	       (options->fresh || load->opened < load->idle_count + HANDSHAKES_MOST)) {
+		struct conn *conn = &load->conns[load->opened++];
+		if (options->fresh) {
+			conn_rest(load, conn);
+		} else {
+			conn_open(load, conn);
+		}
+	}
+}
+
 static void
 load_run(struct load *load)
 {
-	for (unsigned i = 0; i < load->options.connections; i++) {
-		if (load->options.fresh) {
-			conn_rest(load, &load->conns[i]);
-		} else {
-			conn_open(load, &load->conns[i]);
-		}
-	}
 	load->begun_ns = now_ns();
 	load->tick_ns = load->begun_ns + TICK_NS;
 	while (load->phase != PHASE_OVER) {
 		uint64_t now = now_ns();
+		load_open(load);
 		load_advance(load, now);
 		if (now >= load->tick_ns) {
 			load_tick(load, now);
@@ -596,7 +631,7 @@ load_settle(struct load *load)
 	for (unsigned i = 0; i < load->options.connections; i++) {
 		if (load->conns[i].busy) {
 			load->errors++;
-			conn_settle(load, &load->conns[i]);
+			conn_settle(load, &load->conns[i], false);
 		}
 	}
 	if (load->options.rate > 0 && load->start_ns != 0) {
@@ -628,6 +663,13 @@ load_report(const struct load *load)
 		printf("\"forged\":%" PRIu64 ",\"forged_rate\":%.1f,\"forged_p99_ms\":%.3f,",
 		       load->forged, (double)load->forged / span,
 		       latency_ms(&load->forged_latency, 0.99));
+	}
+	if (load->options.overload) {
+		printf("\"refused\":%" PRIu64 ",\"refused_rate\":%.1f,", load->refused,
+		       (double)load->refused / span);
+		printf("\"dropped\":%" PRIu64 ",", load->dropped);
+		printf("\"refused_p50_ms\":%.3f,\"refused_p99_ms\":%.3f,",
+		       latency_ms(&load->refusals, 0.5), latency_ms(&load->refusals, 0.99));
 	}
 	printf("\"own_cpu_seconds\":%.3f,\"own_cpu_share\":%.3f,", own, own / span);
 	if (load->options.watched_count > 0 && !isnan(watched)) {
@@ -712,6 +754,11 @@ main(int argc, char **argv)
 	load_report(&load);
 	if (load.answered_ids != NULL && fclose(load.answered_ids) != 0) {
 		err(1, "%s", load.options.answered_file);
+	}
+	if (load.options.hold) {
+		fflush(stdout);
+		while (getchar() != EOF) {
+		}
 	}
 	return load.errors == 0 && load.wrong == 0 && load.unsent == 0 ? 0 : 1;
 }

@@ -27,8 +27,11 @@ usage(FILE *to)
 	      "  --forged-status N the right status for what is forged (401)\n"
 	      "  --expect WORD     the right answer's Hooklatch-Result\n"
 	      "  --answered FILE   gets the id of each request that was answered well\n"
+	      "  --overload        503 with Retry-After is right too, counted and timed apart; what\n"
+	      "                    finds no free connection is dropped\n"
 	      "  --timeout S       for one answer, and for the drain (10)\n"
-	      "  --watch PID       a process of the server, for its CPU; may be repeated\n",
+	      "  --watch PID       a process of the server, for its CPU; may be repeated\n"
+	      "  --hold            after the report all connections stay, idle, until stdin ends\n",
 	      to);
 }
 
@@ -99,6 +102,8 @@ enum option_key {
 	OPT_EXPECT,
 	OPT_TIMEOUT,
 	OPT_WATCH,
+	OPT_OVERLOAD,
+	OPT_HOLD,
 	OPT_SECRET,
 	OPT_SEED,
 	OPT_FORGE,
@@ -122,6 +127,8 @@ static const struct option option_rows[] = {
 	{ "expect", required_argument, NULL, OPT_EXPECT },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "watch", required_argument, NULL, OPT_WATCH },
+	{ "overload", no_argument, NULL, OPT_OVERLOAD },
+	{ "hold", no_argument, NULL, OPT_HOLD },
 	{ "secret", required_argument, NULL, OPT_SECRET },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "forge", required_argument, NULL, OPT_FORGE },
@@ -160,6 +167,8 @@ option_take(struct options *options, int key, const char *name, const char *text
 		options->forged_status = (unsigned)option_number(name, text, 200, 599);
 		break;
 	case OPT_ANSWERED: options->answered_file = text; break;
+	case OPT_OVERLOAD: options->overload = true; break;
+	case OPT_HOLD: options->hold = true; break;
 	case OPT_WATCH:
 		if (options->watched_count == OPTIONS_WATCHED_MOST) {
 			errx(2, "--watch: at most %d processes", OPTIONS_WATCHED_MOST);

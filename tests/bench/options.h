@@ -33,7 +33,7 @@ struct options {
 	unsigned connections, pool;
 	size_t body_bytes;
 	enum id_kind ids;
-	bool fresh, resume;
+	bool fresh, resume, overload, hold;
 	pid_t watched[OPTIONS_WATCHED_MOST];
 	unsigned watched_count;
 };

@@ -271,17 +271,23 @@ export async function startHooklatch(directory, { program, cpu, handler = 'none'
   }, () => tail.join('\n'));
   const readyMs = Number(process.hrtime.bigint() - begun) / 1e6;
   if (descriptor !== undefined) fs.closeSync(descriptor);
+  const command = (...args) => {
+    const asked = spawnSync(program, [...args, '-c', configuration], { encoding: 'utf8', maxBuffer: 1 << 28 });
+    if (asked.status !== 0) throw new Error(`hooklatch ${args.join(' ')}: ${asked.error ?? `${asked.status} ${asked.stderr}`}`);
+    return asked.stdout;
+  };
   return {
     name: 'hooklatch',
     expect: 'accepted',
     url: `${address.replace(/\/$/, '')}/github`,
     readyMs,
     pids: () => [child.pid],
+    command,
+    stats: () => JSON.parse(command('stats', '--json')),
     metrics: () => readMetrics(path.join(directory, 'hooklatch.sock')),
-    stats: () => {
-      const asked = spawnSync(program, ['stats', '-c', configuration, '--json'], { encoding: 'utf8' });
-      if (asked.status !== 0) throw new Error(`hooklatch stats: ${asked.error ?? asked.stderr}`);
-      return JSON.parse(asked.stdout);
+    reload: (changed) => {
+      writeConfiguration(directory, { handler, level, port, settings: { ...settings, ...changed } });
+      child.kill('SIGHUP');
     },
     threads: () => threadSeconds(child.pid),
     store: sqliteStore(path.join(directory, 'hooklatch.db'), 'events', 'event_id'),
@@ -327,9 +333,33 @@ export async function startSink(program, { cpu }) {
   return { url: `http://127.0.0.1:${port.trim()}/`, cpuSeconds: () => cpuSeconds(child.pid), stop: () => kill(child) };
 }
 
+const loadArguments = (options) => (
+  Object.entries(options).flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, String(value)])));
+
+// Opens so many connections, sends a request over each, and keeps them open until close().
+export async function holdConnections(program, server, { cpu, secret, connections, ...options }) {
+  const args = loadArguments({ connections, requests: connections, hold: true, ...options });
+  const child = start([program, '--secret', secret, ...args, server.url], { cpu, stdio: ['pipe', 'pipe', 'inherit'] });
+  const report = await new Promise((resolve) => {
+    let text = '';
+    child.stdout.setEncoding('utf8').on('data', (part) => {
+      text += part;
+      if (text.endsWith('\n')) resolve(text);
+    }).on('end', () => resolve(text));
+  });
+  const result = report === '' ? {} : JSON.parse(report);
+  return {
+    good: result.errors === 0 && result.wrong === 0 && result.answered === connections,
+    close: () => {
+      child.stdin.end();
+      return child.ended;
+    },
+  };
+}
+
 // One run of the load generator against a server; see load --help. Wrong answers are in the result, not an exception.
 export async function runLoad(program, server, { cpu, secret, ...options }) {
-  const args = Object.entries(options).flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, String(value)]));
+  const args = loadArguments(options);
   const watched = server.pids().flatMap((pid) => ['--watch', String(pid)]);
   const [how, ...texts] = await run([program, '--secret', secret, ...args, ...watched, server.url], { cpu });
   if (!texts[0].startsWith('{')) throw new Error(`the load generator ended with ${how}: ${texts[1]}`);
