@@ -296,9 +296,9 @@ bool apply_take(struct store *store, struct change *change, struct error *err)
 	ON_THREAD(store_thread) MUST_CHECK;
 bool apply_lease(struct store *store, struct change *change, struct error *err)
 	ON_THREAD(store_thread) MUST_CHECK;
-/* Finds when the next lease is over. */
 /* Wall time as the times of leases have it: until they follow a clock that was set, it is the old one that goes on. */
 int64_t leases_now(const struct store *store);
+/* Finds when the next lease is over. */
 bool leases_next(struct store *store, struct error *err) ON_THREAD(store_thread) MUST_CHECK;
 
 /* effects.c: a turn's worth of effects, in transactions of their own */
