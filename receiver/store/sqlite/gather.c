@@ -9,19 +9,13 @@
 
 /* The unix VFS cuts a write's size to 17 bits: https://sqlite.org/src/file?name=src/os_unix.c, seekAndWriteFd(). */
 #define GATHER_MOST_BYTES ((size_t)124 * 1024)
-/* A log from its beginning to its checkpoint: WAL_CHECKPOINT_PAGES and a batch, most of the time. */
-#define WINDOW_FIRST_BYTES ((size_t)256 * 1024)
-#define WINDOW_MOST_BYTES  ((size_t)6 * 1024 * 1024)
 
 struct gathered_file {
 	sqlite3_file shown;
 	sqlite3_file *below; /* behind this struct, in the room that SQLite gives */
-	/* A window of the file: what was written from `at` on without a gap; the end of it is not in the file yet. */
-	char *data;
-	size_t room;
+	char *data; /* NULL: nothing was written yet, or there is no memory: then nothing is gathered */
 	size_t size;
-	size_t written;
-	sqlite3_int64 at;
+	sqlite3_int64 at; /* where data belongs */
 };
 
 static struct {
@@ -37,62 +31,16 @@ file_of(sqlite3_file *shown)
 	return (struct gathered_file *)(void *)shown;
 }
 
-static void
-forget(struct gathered_file *file)
-{
-	file->size = 0;
-	file->written = 0;
-}
-
 /* What was gathered is written, or lost with an error: the transaction that needed it fails. */
 static int
 flush(struct gathered_file *file)
 {
-	while (file->written < file->size) {
-		size_t left = file->size - file->written;
-		size_t most = left < GATHER_MOST_BYTES ? left : GATHER_MOST_BYTES;
-		int code = file->below->pMethods->xWrite(file->below, file->data + file->written,
-		                                         (int)most,
-		                                         file->at + (sqlite3_int64)file->written);
-		if (code != SQLITE_OK) {
-			forget(file);
-			return code;
-		}
-		file->written += most;
+	if (file->size == 0) {
+		return SQLITE_OK;
 	}
-	return SQLITE_OK;
-}
-
-/* As much of it as makes whole pieces. */
-static int
-write_whole(struct gathered_file *file)
-{
-	size_t end = file->size;
-	file->size = file->written + GATHER_MOST_BYTES;
-	int code = flush(file);
-	if (code == SQLITE_OK) {
-		file->size = end;
-	}
-	return code;
-}
-
-/* Without memory for more, what the window has must do. */
-static bool
-make_room(struct gathered_file *file, size_t more)
-{
-	size_t room = file->room == 0 ? WINDOW_FIRST_BYTES : file->room;
-	while (room < file->size + more && room < WINDOW_MOST_BYTES) {
-		room *= 2;
-	}
-	room = room < WINDOW_MOST_BYTES ? room : WINDOW_MOST_BYTES;
-	if (room > file->room) {
-		char *data = realloc(file->data, room);
-		if (data != NULL) {
-			file->data = data;
-			file->room = room;
-		}
-	}
-	return file->size + more <= file->room;
+	int size = (int)file->size;
+	file->size = 0;
+	return file->below->pMethods->xWrite(file->below, file->data, size, file->at);
 }
 
 static int
@@ -101,41 +49,39 @@ on_write(sqlite3_file *shown, const void *data, int size, sqlite3_int64 at)
 	struct gathered_file *file = file_of(shown);
 	size_t more = (size_t)size;
 	bool follows = at == file->at + (sqlite3_int64)file->size;
-	if (!follows || !make_room(file, more)) {
+	if (!follows || file->size + more > GATHER_MOST_BYTES) {
 		int code = flush(file);
 		if (code != SQLITE_OK) {
 			return code;
 		}
-		forget(file);
-		file->at = at;
 	}
-	if (more > file->room) {
-		file->at = at + size;
+	if (file->data == NULL) {
+		file->data = malloc(GATHER_MOST_BYTES);
+	}
+	if (file->data == NULL || more > GATHER_MOST_BYTES) {
 		return file->below->pMethods->xWrite(file->below, data, size, at);
+	}
+	if (file->size == 0) {
+		file->at = at;
 	}
 	memcpy(file->data + file->size, data, more);
 	file->size += more;
-	return file->size - file->written < GATHER_MOST_BYTES ? SQLITE_OK : write_whole(file);
+	return SQLITE_OK;
 }
 
+/* What is still there was never synced: it belongs to a transaction that is no more. */
 static int
 on_close(sqlite3_file *shown)
 {
 	struct gathered_file *file = file_of(shown);
-	int code = flush(file);
 	free(file->data);
-	int closed = file->below->pMethods->xClose(file->below);
-	return code == SQLITE_OK ? closed : code;
+	return file->below->pMethods->xClose(file->below);
 }
 
 static int
 on_read(sqlite3_file *shown, void *data, int size, sqlite3_int64 at)
 {
 	struct gathered_file *file = file_of(shown);
-	if (at >= file->at && at + size <= file->at + (sqlite3_int64)file->size) {
-		memcpy(data, file->data + (at - file->at), (size_t)size);
-		return SQLITE_OK;
-	}
 	int code = flush(file);
 	return code == SQLITE_OK ? file->below->pMethods->xRead(file->below, data, size, at) : code;
 }
@@ -145,7 +91,6 @@ on_truncate(sqlite3_file *shown, sqlite3_int64 size)
 {
 	struct gathered_file *file = file_of(shown);
 	int code = flush(file);
-	forget(file);
 	return code == SQLITE_OK ? file->below->pMethods->xTruncate(file->below, size) : code;
 }
 
@@ -328,4 +273,15 @@ gather_vfs(void)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	(void)pthread_once(&once, register_vfs);
 	return gather.registered ? gather.vfs.zName : NULL;
+}
+
+void
+gather_drop(sqlite3 *database)
+{
+	sqlite3_file *log = NULL;
+	if (sqlite3_file_control(database, "main", SQLITE_FCNTL_JOURNAL_POINTER, (void *)&log) ==
+	            SQLITE_OK &&
+	    log != NULL && log->pMethods == &gather.methods) {
+		file_of(log)->size = 0;
+	}
 }

@@ -18,6 +18,7 @@
 #include "receiver/base/confine.h"
 #include "receiver/log/log.h"
 #include "receiver/metrics/metrics.h"
+#include "receiver/store/sqlite/gather.h"
 #include "receiver/store/sqlite/writer_priv.h"
 
 struct thread_role store_thread = { "store" };
@@ -78,6 +79,7 @@ look_for_others(struct store *store, struct error *err)
 static bool
 begin(struct store *store, struct error *err)
 {
+	gather_drop(store->database);
 	return statement_run(store, store->statements[SQL_BEGIN], NULL, err) &&
 	       look_for_others(store, err);
 }
@@ -85,6 +87,7 @@ begin(struct store *store, struct error *err)
 static void
 rollback(struct store *store)
 {
+	gather_drop(store->database);
 	if (sqlite3_get_autocommit(store->database) == 0) {
 		struct error ignored;
 		if (!statement_run(store, store->statements[SQL_ROLLBACK], NULL, &ignored)) {

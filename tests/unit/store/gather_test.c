@@ -12,12 +12,12 @@
 
 #include "tests/unit/check.h"
 
-#define FILE_MOST  ((size_t)10 * 1024 * 1024) /* more than the window has */
+#define FILE_MOST  ((size_t)10 * 1024 * 1024) /* many times what is gathered */
 #define PIECE_MOST 9000
 #define STEPS      6000
 
-static char database[] = "/tmp/hooklatch-gather-XXXXXX"; /* whose mode the log gets */
-static char path[sizeof(database) + 4];
+static char beside[] = "/tmp/hooklatch-gather-XXXXXX"; /* whose mode the log gets */
+static char path[sizeof(beside) + 4];
 static char model[FILE_MOST];
 static char seen[FILE_MOST];
 
@@ -70,6 +70,10 @@ frames_are_written_with_the_sync(void)
 	CHECK(file->pMethods->xWrite(file, "again", 5, 0) ==
 	      SQLITE_OK); /* not behind the last one */
 	CHECK(file_is("FRAMEframeframeframeframeframeframeframe", 40));
+	CHECK(file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK);
+	CHECK(file_is("againframeframeframeframeframeframeframe", 40));
+	/* What is never synced is no part of the log. */
+	CHECK(file->pMethods->xWrite(file, "AGAIN", 5, 0) == SQLITE_OK);
 	close_log(file);
 	CHECK(file_is("againframeframeframeframeframeframeframe", 40));
 }
@@ -127,8 +131,9 @@ what_is_read_is_what_was_written(void)
 			at = size;
 		}
 	}
-	close_log(file);
+	CHECK(file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK);
 	CHECK(file_is(model, size));
+	close_log(file);
 }
 
 /* The file may not grow beyond a limit: the write fails, and the sync that needed it says so. */
@@ -152,6 +157,7 @@ a_write_that_failed_fails_the_sync(void)
 	CHECK(file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK);
 	CHECK(bytes_in_file() == sizeof(block));
 	CHECK(file->pMethods->xWrite(file, "good", 4, sizeof(block)) == SQLITE_OK);
+	CHECK(file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK);
 	close_log(file);
 	CHECK(bytes_in_file() == sizeof(block) + 4);
 }
@@ -174,6 +180,40 @@ other_files_have_no_layer(void)
 	(void)unlink(named);
 }
 
+static void
+run(sqlite3 *connection, const char *sql)
+{
+	CHECK_ROW(sqlite3_exec(connection, sql, NULL, NULL, NULL) == SQLITE_OK, "%s: %s", sql,
+	          sqlite3_errmsg(connection));
+}
+
+/* What a rolled-back transaction had written must not come later, over the frames that somebody else has committed meanwhile. */
+static void
+what_was_rolled_back_is_dropped(void)
+{
+	static const char file[] = "/tmp/hooklatch-gather-two.db";
+	static const char log_of[] = "/tmp/hooklatch-gather-two.db-wal";
+	sqlite3 *database = NULL;
+	sqlite3_file *log = NULL;
+	struct stat before;
+	struct stat after;
+	CHECK(sqlite3_open_v2(file, &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+	                      gather_vfs()) == SQLITE_OK);
+	gather_drop(database); /* there is no log yet */
+	run(database, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE t (x)");
+	CHECK(sqlite3_file_control(database, "main", SQLITE_FCNTL_JOURNAL_POINTER, (void *)&log) ==
+	      SQLITE_OK);
+	CHECK(stat(log_of, &before) == 0 && before.st_size > 0);
+	CHECK(log->pMethods->xWrite(log, "frame", 5, before.st_size) == SQLITE_OK);
+	gather_drop(database);
+	CHECK(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) == SQLITE_OK);
+	CHECK(stat(log_of, &after) == 0 && after.st_size == before.st_size);
+	run(database, "INSERT INTO t VALUES (1)");
+	CHECK(stat(log_of, &after) == 0 && after.st_size > before.st_size);
+	(void)sqlite3_close(database);
+	(void)unlink(file);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -182,13 +222,14 @@ main(int argc, char **argv)
 		  frames_are_written_with_the_sync },
 		{ "what is read is what was written", what_is_read_is_what_was_written },
 		{ "a write that failed fails the sync", a_write_that_failed_fails_the_sync },
+		{ "what was rolled back is dropped", what_was_rolled_back_is_dropped },
 		{ "other files have no layer", other_files_have_no_layer },
 	};
-	(void)close(mkstemp(database));
-	(void)snprintf(path, sizeof(path), "%s-wal", database);
+	(void)close(mkstemp(beside));
+	(void)snprintf(path, sizeof(path), "%s-wal", beside);
 	(void)sqlite3_initialize();
 	int code = check_main(argc, argv, tests, COUNT(tests));
 	(void)unlink(path);
-	(void)unlink(database);
+	(void)unlink(beside);
 	return code;
 }
