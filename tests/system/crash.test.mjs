@@ -58,13 +58,15 @@ describe('crash', { timeout: 120_000, concurrency: 4 }, () => {
   });
 
   it('row 1: a handler that kills the service ends in the dead letters', async (t) => {
-    const program = recorder({ on: ['github/poison'], retry: { attempts: 2, first: '100ms', factor: 1, max: '1s', jitter: 'none' }, then: 'kill -KILL $PPID; sleep 0.2' });
+    const program = recorder({ on: ['github/poison'], retry: { attempts: 2, first: '100ms', factor: 1, max: '1s', jitter: 'none' }, then: `${waitFor('gate')}; kill -KILL $PPID; sleep 0.2` });
     const fine = recorder({ on: ['github/*'] });
     const hook = await serve(t, { sources: { github }, handlers: { program, fine } });
     hook.mortal = true;
-    await hook.send('github', { id: 'p1', type: 'poison' }).catch(() => {});
+    await hook.send('github', { id: 'p1', type: 'poison' });
     for (let life = 1; life <= 2; life++) {
+      await writeFile(hook.path('gate'), '');
       assert.deepEqual(await hook.dies(), { code: null, signal: 'SIGKILL' });
+      await rm(hook.path('gate')); // the next one waits until the service is ready
       await hook.start();
     }
     await hook.settled('github/p1', { handler: 'program', state: 'dead' });

@@ -5,7 +5,7 @@ import { createHash, createPrivateKey, generateKeyPairSync, randomUUID, sign } f
 import { readdir } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import zlib from 'node:zlib';
-import { assertAnswer, github, serve, until } from './hook.mjs';
+import { assertAnswer, github, patience, serve, until } from './hook.mjs';
 import { makeAuthority, outside } from './outside.mjs';
 
 const seen = { note: { on: ['*/*'], log: {} } };
@@ -94,7 +94,7 @@ describe('key', { timeout: 120_000, concurrency: 4 }, () => {
       '/other': { body: authority.other.certificate }, '/unchained': { body: authority.unchained.certificate },
     };
     const world = await outside(t, authority, (request) => replies[request.url]);
-    const hook = await serve(t, { sources: { paypal }, handlers: seen, fetch: { ...world.fetch, timeout: '300ms' } });
+    const hook = await serve(t, { sources: { paypal }, handlers: seen, fetch: { ...world.fetch, timeout: `${300 * patience}ms` } });
     for (const name of Object.keys(replies)) {
       const signer = name === '/other' ? authority.other : name === '/unchained' ? authority.unchained : authority.paypal;
       const answer = await hook.request(paypalRequest({ url: `https://api.paypal.com${name}`, signer }));
