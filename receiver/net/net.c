@@ -529,6 +529,12 @@ net_stopped(const struct net *net)
 	return atomic_load(&net->accepting) == 0 && atomic_load(&net->connections) == 0;
 }
 
+int64_t
+net_connections(const struct net *net)
+{
+	return atomic_load(&net->connections);
+}
+
 struct pulse_call {
 	struct net_call call;
 	struct net_loop *loop;

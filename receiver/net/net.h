@@ -54,6 +54,8 @@ void net_set_limits(struct net *net, const struct net_limits *limits);
 void net_stop_accepting(struct net *net);
 /* After net_stop_accepting: no connection is left, and none can come any more. */
 bool net_stopped(const struct net *net);
+/* That are open. Any thread. */
+int64_t net_connections(const struct net *net);
 /* How long a loop has not come back to run what waits for it. On main, again and again: each look gives the loops something. */
 int64_t net_busy_ns(struct net *net);
 /* Ends the loops; connections that are left are cut. After it no callback runs. */

@@ -31,10 +31,14 @@
 #include "receiver/service/watchdog.h"
 
 #define CERTIFICATE_LOOK_NS (5 * NS_PER_S)
-#define BROKEN_LINGER_NS    (200 * NS_PER_MS) /* for the 503s that are under way */
-#define STOP_STEP_NS        (10 * NS_PER_MS)
-#define NET_LOOPS_MAX       8
-#define PROXIES_MOST        64
+#define MEMORY_LOOK_NS      NS_PER_S
+#define MEMORY_WORK \
+	256 /* events, connections and their ends: they may leave much unused memory behind */
+#define MEMORY_QUIET     64                /* of them in a second: nobody is kept waiting */
+#define BROKEN_LINGER_NS (200 * NS_PER_MS) /* for the 503s that are under way */
+#define STOP_STEP_NS     (10 * NS_PER_MS)
+#define NET_LOOPS_MAX    8
+#define PROXIES_MOST     64
 
 static struct thread_role main_thread = { "main" };
 
@@ -49,8 +53,8 @@ struct service {
 	struct net *net;
 	struct admin *admin;
 	struct watchdog watchdog;
-	int64_t work_seen; /* commits and connections so far, when it was looked last */
-	int64_t work_given_back;
+	int64_t work;         /* events, connections and their ends, at the last look */
+	int64_t trimmed_work; /* when memory was given back */
 	int signal_fd;
 	int broken_fd;
 	int64_t since_ns;
@@ -531,24 +535,27 @@ look_at_watchdog(struct service *service)
 	leave_broken();
 }
 
-/* free(3) keeps what a burst needed, and a start: it is the kernel's again in the first quiet moment. */
-static void
-give_back_memory(struct service *service)
-{
-	int64_t work = store_commits(service->store) + metrics_read(METRIC_CONNECTIONS);
-	if (work == service->work_seen && work != service->work_given_back) {
-		(void)malloc_trim(0);
-		service->work_given_back = work;
-	}
-	service->work_seen = work;
-}
-
 static void
 look_at_lock(struct service *service)
 {
 	struct error err;
 	if (!store_owned(service->store, &err)) {
 		on_broken(service, &err);
+	}
+}
+
+/* What a burst has used and freed stays resident until it is asked for; it is, in a quiet moment. */
+static void
+give_back_memory(struct service *service)
+{
+	int64_t closed = metrics_read(METRIC_CONNECTIONS) - net_connections(service->net);
+	int64_t work =
+		metrics_read(METRIC_CONNECTIONS) + closed + metrics_read(METRIC_COMMIT_EVENTS);
+	bool quiet = work - service->work < MEMORY_QUIET;
+	service->work = work;
+	if (quiet && work - service->trimmed_work >= MEMORY_WORK) {
+		(void)malloc_trim(0);
+		service->trimmed_work = work;
 	}
 }
 
@@ -654,10 +661,10 @@ run(struct service *service)
 {
 	int64_t certificates_ns = clock_boot_ns() + CERTIFICATE_LOOK_NS;
 	int64_t watchdog_ns = 0;
+	int64_t memory_ns = 0;
+	service->trimmed_work = -MEMORY_WORK; /* once after the start */
 	service->watchdog =
 		(struct watchdog){ service->store, service->engine, service->net, 0, 0 };
-	service->work_seen = store_commits(service->store) + metrics_read(METRIC_CONNECTIONS);
-	service->work_given_back = -1;
 	while (service->stops == 0) {
 		int64_t now = clock_boot_ns();
 		if (now >= certificates_ns) {
@@ -667,14 +674,16 @@ run(struct service *service)
 		}
 		if (now >= watchdog_ns) {
 			look_at_watchdog(service);
-			give_back_memory(service);
 			watchdog_ns =
 				now + watchdog_period_ns(
 					      service->config->settings.limits.stall_timeout_ns);
 		}
-		wait_for_something(service,
-		                   (certificates_ns < watchdog_ns ? certificates_ns : watchdog_ns) -
-		                           now);
+		if (now >= memory_ns) {
+			give_back_memory(service);
+			memory_ns = now + MEMORY_LOOK_NS;
+		}
+		int64_t next_ns = certificates_ns < watchdog_ns ? certificates_ns : watchdog_ns;
+		wait_for_something(service, (next_ns < memory_ns ? next_ns : memory_ns) - now);
 	}
 	stop(service);
 }

@@ -2,7 +2,7 @@
 //   bench.options, bench.cpus { server, load } (undefined where nothing is pinned), bench.workshop (a directory of this run)
 //   bench.say(text), bench.remark(text) (stands in the report), bench.complain(text) (so does it, and the run has failed)
 //   bench.newDirectory(), bench.start(name, directory, more), bench.load(server, options), bench.fdatasync()
-//   bench.rounds(names, body), bench.syncs(server, body)
+//   bench.rounds(names, body), bench.syncs(server, body), bench.hold(server, options) (idle connections)
 //   bench.limit(name, ...arguments): what a program of limits/ prints, on the server's core
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -10,7 +10,7 @@ import path from 'node:path';
 
 import { median, number } from './report.mjs';
 import { startExpress, startFastify, startWebhook } from './peers/start.mjs';
-import { countSyncs, memoryOf, run, runLoad, startHooklatch, startNginx, writeCredentials } from './servers.mjs';
+import { countSyncs, holdConnections, memoryOf, run, runLoad, startHooklatch, startNginx, writeCredentials } from './servers.mjs';
 
 const GENERATOR_BUSY = 0.95; // from here on the generator, not the server, may be the limit
 const OTHERS_BUSY = 0.2; // of a core: from here on rates say more about the others
@@ -99,6 +99,15 @@ export class Kit {
       + `${number(result.cpu_us, 1)} us CPU, generator ${number(result.own_cpu_share * 100, 0)} %, `
       + `others ${number(result.other_cpu_share * 100, 0)} %`);
     return result;
+  }
+
+  // Connections that have sent one request each and then say nothing, until they are closed.
+  async hold(server, { what, ...more }) {
+    const held = await holdConnections(path.resolve(this.options.load), server, {
+      cpu: this.cpus.load, secret: this.secretFile, ...(server.expect === undefined ? {} : { expect: server.expect }), ...more,
+    });
+    if (!held.good) this.complain(`${what}: the idle connections did not all come up`);
+    return held;
   }
 
   // How often a server syncs while `body` runs; under strace, so nothing else is measured then.

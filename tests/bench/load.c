@@ -33,6 +33,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -680,6 +681,17 @@ load_report(const struct load *load)
 	printf("\"tls\":\"%s\"}\n", load->tls_text);
 }
 
+/* As many descriptors as the system lets us have. */
+static void
+raise_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static void
 load_init(struct load *load)
 {
@@ -746,6 +758,7 @@ main(int argc, char **argv)
 	};
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); /* wake at the intended moment */
+	raise_limit();
 	options_read(&load.options, argc, argv);
 	messages_create(&load.messages, &load.options);
 	load_init(&load);

@@ -13,7 +13,6 @@ const rows = [
   { name: 'warmup', value: 'S', fallback: 1, least: 0, text: 'before each of them' },
   { name: 'rounds', value: 'N', fallback: 3, least: 1, text: 'interleaved rounds' },
   { name: 'servers', value: 'A,B', text: 'only these of those that a chapter compares' },
-  { name: 'fill', value: 'N', fallback: 1_000_000, least: 0, text: 'stored events for the start; 0 leaves that part out' },
   { name: 'most', value: 'N', fallback: 20, least: 0, text: 'million stored events of the largest store that is measured' },
   { name: 'workers', value: 'N', least: 1, text: 'of nginx (1, or as many as cores with --spread)' },
   { name: 'spread', text: 'all share all cores; else the server gets one core and the generator another' },

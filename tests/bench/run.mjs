@@ -12,7 +12,7 @@ import { Kit } from './kit.mjs';
 import { commandOf, readOptions, root } from './options.mjs';
 import { document, machine, shortDocument } from './report.mjs';
 
-const order = ['peers', 'sizes', 'latency', 'repeats', 'handled', 'profile', 'idle', 'maintenance'];
+const order = ['peers', 'sizes', 'latency', 'repeats', 'handled', 'profile', 'idle', 'growth', 'maintenance', 'overload'];
 
 const say = (text) => process.stderr.write(`${text}\n`);
 const here = path.join(root, 'tests/bench');

@@ -120,6 +120,11 @@ function threadSeconds(pid) {
 
 // Of these processes together, each with what it shares: resident now, of it anonymous, and the most that was ever resident. Those that
 // are gone have none.
+// How many descriptors a process that we start may have at most.
+export function descriptorsMost() {
+  return Number(/^Max open files\s+\S+\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity);
+}
+
 export function memoryOf(pids) {
   const sum = { rss_kib: 0, anonymous_kib: 0, peak_kib: 0 };
   for (const pid of pids.filter((known) => fs.existsSync(`/proc/${known}`))) {

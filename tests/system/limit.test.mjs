@@ -1,7 +1,9 @@
 // Limits: what is too much is refused early, readably, and without harm to others.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { score } from '../faults/matrix.mjs';
+import { sanitizerOf } from '../faults/preload.mjs';
 import { assertAnswer, github, http, plain, requestBytes, serve, signedRequest, understood, until } from './hook.mjs';
 
 const head = (source, options, extra) => {
@@ -199,6 +201,22 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
     await hook.idle();
     for (const connection of stalled) connection.close();
     score(t, 38, { cases: 100 });
+  });
+
+  it('row 39: the memory that a burst took is given back when it is over', async (t) => {
+    const hook = await serve(t, { sources: { github }, handlers: {} });
+    if (sanitizerOf(hook.binary) !== null) return t.diagnostic('a sanitizer keeps what was freed');
+    const resident = async () => Number(/^VmRSS:\s+(\d+)/m.exec(await readFile(`/proc/${hook.pid}/status`, 'utf8'))[1]);
+    const rest = await resident();
+    const connections = await Promise.all(Array.from({ length: 600 }, () => hook.connect()));
+    await Promise.all(connections.map((connection, n) => hook.send('github', { connection, id: `b${n}`, body: { filling: 'x'.repeat(60_000) } })));
+    const peak = await resident();
+    for (const connection of connections) connection.close();
+    let now = peak;
+    await until('most of it to be given back', async () => {
+      now = await resident();
+      return now - rest < (peak - rest) / 2;
+    }, { say: () => `${rest} KiB at rest, ${peak} KiB at the most, ${now} KiB now` });
   });
 
   it('row 38: a stranger who is refused without end does not fill the log, and what is not told is counted', async (t) => {

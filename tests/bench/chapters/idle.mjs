@@ -1,92 +1,112 @@
-// Memory at rest, and the time from start to ready.
+// What costs nothing should: memory at rest, memory of a connection that says nothing, and ten thousand of those beside somebody who has
+// something to say.
 import fs from 'node:fs';
-import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { atMost, number, range, spread, table } from '../report.mjs';
-import { memoryOf } from '../servers.mjs';
+import { atLeast, atMost, figures, number, ratio, table } from '../report.mjs';
+import { descriptorsMost, memoryOf } from '../servers.mjs';
 
-export const title = 'At rest, and from start to ready';
+export const title = 'At rest, and among idle connections';
 
-const IDLE_SETTLE_MS = 2000;
-const START_TIMES = 5;
-const FILL_BYTES = 2048;
-const FILL_DISK_BYTES = 8192; // of disk for each event of 2 KiB: body, headers, indexes, room
+const SETTLE_MS = 2000;
+const WARM = 10; // connections before the first look, so that what is made once is made
+const MEASURED = 2000;
+const BESIDE = 10_000;
+const SPARE_DESCRIPTORS = 1000;
+const BYTES = 8192;
+const settings = { limits: { connections_per_address: 20_000, idle_timeout: '10m' } };
 
-async function measureIdle(bench) {
-  const idle = {};
-  for (const name of bench.wanted(['hooklatch', 'nginx'])) {
-    const directory = bench.newDirectory();
-    const server = await bench.start(name, directory, { cpu: undefined });
-    await sleep(IDLE_SETTLE_MS);
-    idle[name] = memoryOf(server.pids());
-    await server.stop();
-    fs.rmSync(directory, { recursive: true });
-  }
-  return idle;
-}
+const without = 'alone';
+const beside = 'beside the idle ones';
+const shown = { nginx: 'nginx, master and workers', hooklatch: 'hooklatch' };
 
-async function timeStarts(bench, directory, events) {
-  const times = [];
-  let memory;
-  for (let i = 0; i < START_TIMES; i++) {
-    const server = await bench.start('hooklatch', directory, { cpu: undefined, level: 'info', timed: true });
-    times.push(server.readyMs);
-    await sleep(200);
-    memory = memoryOf(server.pids());
-    await server.stop();
-  }
-  const database = fs.statSync(path.join(directory, 'hooklatch.db')).size;
-  bench.say(`start to ready with ${number(events, 0)} events: ${times.map((time) => number(time, 1)).join(', ')} ms`);
-  return { events, ms: spread(times), memory, database_mib: database / 2 ** 20 };
-}
-
-// Through the front door: only the service itself knows what its tables must hold.
-async function fill(bench, directory) {
-  const { fill: events } = bench.options;
-  bench.demandRoom(events * FILL_DISK_BYTES, `--fill ${events}`);
-  bench.say(`storing ${number(events, 0)} events of ${FILL_BYTES} bytes`);
-  const server = await bench.start('hooklatch', directory, { cpu: undefined });
-  const { answered } = await bench.load(server, { what: 'filling', connections: 256, size: FILL_BYTES, requests: events, timeout: 60 });
-  await server.stop();
-  fs.rmSync(path.join(directory, 'hooklatch.log'));
-  return answered;
-}
-
-async function measureStarts(bench) {
+async function withServer(bench, name, more, body) {
   const directory = bench.newDirectory();
-  const server = await bench.start('hooklatch', directory); // makes the empty store
+  const server = await bench.start(name, directory, name === 'hooklatch' ? { settings, ...more } : more);
+  const result = await body(server);
   await server.stop();
-  const starts = [await timeStarts(bench, directory, 0)];
-  if (bench.options.fill > 0) {
-    const answered = await fill(bench, directory);
-    starts.push(await timeStarts(bench, directory, answered));
-    bench.checkStore(directory, answered, 'filled store');
-  }
   fs.rmSync(directory, { recursive: true });
-  return starts;
+  return result;
+}
+
+async function look(server) {
+  await sleep(SETTLE_MS);
+  return memoryOf(server.pids());
+}
+
+function measureMemory(bench, name, round) {
+  return withServer(bench, name, { cpu: undefined }, async (server) => {
+    const rest = await look(server);
+    const warm = await bench.hold(server, { what: `round ${round}, ${name}, warming up`, connections: WARM, size: BYTES });
+    await warm.close();
+    const before = await look(server);
+    const held = await bench.hold(server, { what: `round ${round}, ${name}, ${MEASURED} idle`, connections: MEASURED, size: BYTES });
+    const after = await look(server);
+    await held.close();
+    const connection_kib = (after.rss_kib - before.rss_kib) / MEASURED;
+    bench.say(`round ${round}, ${name}: ${number(rest.rss_kib / 1024, 1)} MiB at rest, `
+      + `${number(connection_kib, 1)} KiB an idle connection`);
+    return { rest_kib: rest.rss_kib, anonymous_kib: rest.anonymous_kib, connection_kib };
+  });
+}
+
+function measureSender(bench, name, round, connections) {
+  return withServer(bench, 'hooklatch', {}, async (server) => {
+    const what = `round ${round}, ${name}`;
+    const held = name === beside ? await bench.hold(server, { what, connections, size: BYTES, timeout: 60 }) : undefined;
+    const { rate, p50_ms, p99_ms, max_ms, cpu_us } = await bench.load(server, { what, connections: 64, size: BYTES, ids: 'v7' });
+    await held?.close();
+    return { rate, p50_ms, p99_ms, max_ms, cpu_us };
+  });
 }
 
 export async function measure(bench) {
-  return { idle: await measureIdle(bench), starts: await measureStarts(bench) };
+  const names = bench.wanted(['nginx', 'hooklatch']);
+  const connections = Math.min(BESIDE, descriptorsMost() - SPARE_DESCRIPTORS);
+  if (connections < BESIDE) bench.remark(`Only ${connections} idle connections: a process may have no more descriptors here.`);
+  return {
+    names,
+    memory: await bench.rounds(names, (name, round) => measureMemory(bench, name, round)),
+    connections,
+    sender: await bench.rounds([without, beside], (name, round) => measureSender(bench, name, round, connections)),
+  };
 }
 
-export function show({ idle, starts }) {
-  const mib = (kib) => number(kib / 1024, 1);
+export function show({ names, memory, connections, sender }) {
+  const mib = (of) => (row) => of(row) / 1024;
   return [
-    table(['at rest, MiB', 'resident', 'of it anonymous'], Object.entries(idle).map(([name, memory]) => [
-      { nginx: 'nginx, master and workers', hooklatch: 'hooklatch' }[name], mib(memory.rss_kib), mib(memory.anonymous_kib)])),
-    table(['start to ready', 'ms', 'memory then, MiB', 'of it anonymous', 'database, MiB'], starts.map((start) => [
-      start.events === 0 ? 'empty store' : `${number(start.events, 0)} events of ${FILL_BYTES} bytes`,
-      range(start.ms, 1), mib(start.memory.rss_kib), mib(start.memory.anonymous_kib), number(start.database_mib, 0)])),
-    `From the spawn to the line \`service.ready\`, ${START_TIMES} times, the page cache warm.`,
+    table(['', 'MiB at rest', 'of it anonymous', 'KiB an idle TLS connection'], names.map((name) => {
+      const { range } = figures(memory, name);
+      const rest = [mib((row) => row.rest_kib), mib((row) => row.anonymous_kib), (row) => row.connection_kib];
+      return [shown[name], ...rest.map((of) => range(of, 1))];
+    })),
+    `What the resident memory grew by when ${number(MEASURED, 0)} connections had sent one request each and were then idle, divided by `
+      + 'them.',
+    table(
+      [`a sender with 64 connections, ${number(connections, 0)} idle ones`, 'events/s', 'p50 ms', 'p99 ms', 'longest ms', 'CPU us/event'],
+      [without, beside].map((name) => {
+        const { range } = figures(sender, name);
+        const latencies = [(row) => row.p50_ms, (row) => row.p99_ms, (row) => row.max_ms].map((of) => range(of, 1));
+        return [name, range((row) => row.rate, 0), ...latencies, range((row) => row.cpu_us, 1)];
+      }),
+    ),
   ].join('\n\n');
 }
 
-export function goals({ idle }) {
-  if (idle.hooklatch === undefined) return [];
+export function goals({ names, memory, connections, sender }) {
+  const idle = `beside ${number(connections, 0)} idle connections, of alone`;
+  const of = (figure) => ratio(sender, beside, without, figure).median;
+  const made = [
+    atLeast({ goal: null, name: `accepts ${idle}`, bound: 0.9, value: of((row) => row.rate) }),
+    atMost({ goal: null, name: `p99 ${idle}`, bound: 1.2, value: of((row) => row.p99_ms) }),
+  ];
+  if (!names.includes('hooklatch')) return made;
+  const { median } = figures(memory, 'hooklatch');
+  const sized = (name, bound, unit, value) => atMost({ goal: 7, name, bound, unit, digits: 1, value });
   return [
-    atMost({ goal: 7, name: 'memory at rest', bound: 16, unit: 'MiB', digits: 1, value: idle.hooklatch.rss_kib / 1024 }),
-    atMost({ goal: 7, name: 'anonymous memory at rest', bound: 6, unit: 'MiB', digits: 1, value: idle.hooklatch.anonymous_kib / 1024 }),
+    sized('memory of an idle connection', 20, 'KiB', median((row) => row.connection_kib)),
+    sized('memory at rest', 16, 'MiB', median((row) => row.rest_kib) / 1024),
+    sized('anonymous memory at rest', 6, 'MiB', median((row) => row.anonymous_kib) / 1024),
+    ...made,
   ];
 }
