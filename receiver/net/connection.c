@@ -63,6 +63,17 @@ set_deadline(struct connection *c, int64_t ns)
 	watch_deadline(c);
 }
 
+/* How much longer it may wait for memory: looking whether there is some now does not begin anew. */
+static int64_t
+patience_left(struct exchange *exchange)
+{
+	int64_t now_ns = clock_boot_ns();
+	if (exchange->paused_until_ns == 0) {
+		exchange->paused_until_ns = now_ns + exchange->shown.patience_ns;
+	}
+	return exchange->paused_until_ns > now_ns ? exchange->paused_until_ns - now_ns : 1;
+}
+
 static void
 enter(struct connection *c, enum connection_state state)
 {
@@ -73,7 +84,7 @@ enter(struct connection *c, enum connection_state state)
 	case CONNECTION_IDLE: deadline_ns = limits->idle_timeout_ns; break;
 	case CONNECTION_HEAD: deadline_ns = limits->header_timeout_ns; break;
 	case CONNECTION_BODY: deadline_ns = limits->body_timeout_ns; break;
-	case CONNECTION_PAUSED: deadline_ns = c->exchange->shown.patience_ns; break;
+	case CONNECTION_PAUSED: deadline_ns = patience_left(c->exchange); break;
 	case CONNECTION_WAIT: deadline_ns = c->exchange->shown.answer_ns; break;
 	case CONNECTION_WRITE: deadline_ns = NET_ANSWER_TIMEOUT_NS; break;
 	case CONNECTION_LINGER: deadline_ns = NET_LINGER_NS; break;

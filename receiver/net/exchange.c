@@ -37,6 +37,7 @@ exchange_begin(struct connection *c)
 	exchange->announced = false;
 	exchange->answered = false;
 	exchange->continue_sent = false;
+	exchange->paused_until_ns = 0;
 	exchange->shown.loop = c->loop;
 	exchange->shown.peer = c->peer;
 	exchange->shown.proxies = c->listener->proxies.count == 0 ? NULL : &c->listener->proxies;

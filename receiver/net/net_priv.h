@@ -146,6 +146,7 @@ struct exchange {
 	bool announced; /* the service knows of it */
 	bool answered;
 	bool continue_sent;
+	int64_t paused_until_ns; /* boot time, from its first pause on; 0: it had none */
 };
 
 /* connection.c */
