@@ -189,6 +189,37 @@ describe('limit', { timeout: 120_000, concurrency: 6 }, () => {
     score(t, 39, { cases: 2 });
   });
 
+  it('row 39: who waits for memory is told to come again in time, however busy the others keep the service', async (t) => {
+    const hook = await serve(t, { sources: { plain }, limits: { memory: '2400KiB', body: '1MiB', body_timeout: '60s' } });
+    const bodyOf = (id) => Buffer.from(`{"id":"${id}","pad":"${'x'.repeat(1024 * 1024 - 40)}"}`);
+    const held = [];
+    for (const id of ['one', 'two']) {
+      const { bytes, body } = head(plain, { body: bodyOf(id) }, (content) => [['Content-Length', String(content.length)]]);
+      const connection = await hook.connect();
+      connection.write(Buffer.concat([bytes, body.subarray(0, -1)]));
+      held.push({ connection, last: body.subarray(-1) });
+    }
+    let refused;
+    const asked = (async () => {
+      for (let n = 0; refused === undefined; n++) {
+        const response = await hook.send('plain', { body: bodyOf(`n${n}`), deadline: 60_000 });
+        if (response.result !== 'accepted') refused = response;
+      }
+    })();
+    for (let n = 0; refused === undefined; n++) { // each answer wakes the loops
+      assertAnswer(await hook.send('plain', { id: `s${n}` }), 'accepted');
+      assert.ok(n < 10_000);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await asked;
+    assertAnswer(refused, 'overloaded');
+    for (const { connection, last } of held) {
+      await connection.write(last);
+      assertAnswer(await answer(connection), 'accepted');
+    }
+    score(t, 39, { cases: 1 });
+  });
+
   it('row 38: a hundred connections that stall do not disturb a good one', async (t) => {
     const hook = await serve(t, { sources: { github }, handlers: { note: { on: ['*/*'], log: {} } } });
     const stalled = [];
