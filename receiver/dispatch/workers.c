@@ -117,8 +117,7 @@ give_back(struct workers *workers, struct call *calls, const struct error *err,
 		outcome_fail(&outcome, OUTCOME_GIVE_BACK, ABOUT_NOTHING, "spawn_failed", "%s",
 		             err->text);
 		int slot = call->slot; /* the call is gone with its result */
-		end_call(workers, slot,
-		         attempt_result(call, &outcome, clock_wall_ns(), 0, random));
+		end_call(workers, slot, attempt_result(call, &outcome, clock_wall_ns(), 0, random));
 	}
 }
 

@@ -206,6 +206,7 @@ log_run(void *context)
 	char *writing = memory_need(LOG_RING_BYTES / 2);
 	struct buffer torn; /* the rest of a line that the sink took a part of */
 	buffer_init(&torn, LOG_RING_BYTES / 2);
+	bool good = true; /* the sink took what it was given last */
 	for (;;) {
 		(void)pthread_mutex_lock(&sink.lock);
 		while (sink.size == 0 && !sink.stopping && !sink.reopen) {
@@ -222,13 +223,16 @@ log_run(void *context)
 		sink.reopen = false;
 		writing = full;
 		(void)pthread_mutex_unlock(&sink.lock);
-		if (reopen &&
-		    sink.file !=
-		            NULL) { /* what waited belongs to the old file or to the new: both are right */
+		if (reopen && sink.file != NULL) {
+			if (good) { /* what was said before belongs to the old file, unless that takes nothing */
+				(void)write_lines(&torn, writing, size);
+				size = 0;
+			}
 			reopen_file();
 			torn.size = 0; /* its beginning is in the old one */
 		}
-		if (!write_lines(&torn, writing, size)) {
+		good = write_lines(&torn, writing, size);
+		if (!good) {
 			struct timespec pause = { 0, LOG_RETRY_NS };
 			(void)nanosleep(&pause, NULL);
 		}

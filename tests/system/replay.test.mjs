@@ -200,6 +200,7 @@ describe('replays at once', { timeout: 180_000, concurrency: 2 }, () => {
     const program = recorder({ on, concurrency: 4 });
     const hook = await serve(t, { sources: { github }, handlers: { program }, retry_budget: plenty });
     await sendAll(hook, ids);
+    await hook.idle();
     await hook.ok('pause', 'program'); // what is done again before the second is made is of its business
     const both = Promise.all([0, 1].map(() => hook.json('events', 'replay', '--all', '--yes', '--rate', '10/s', '--wait')));
     await until('both to be made', async () => (await hook.json('replays', 'list')).length === 2);
