@@ -1,6 +1,7 @@
 #include "receiver/base/thread.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -51,6 +52,15 @@ thread_start(pthread_t *ret, const struct thread_role *role, void (*run)(void *c
 	}
 	*ret = thread;
 	return true;
+}
+
+size_t
+thread_cores(void)
+{
+	cpu_set_t cores;
+	CPU_ZERO(&cores);
+	int count = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
+	return count < 1 ? 1 : (size_t)count;
 }
 
 void

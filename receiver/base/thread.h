@@ -15,6 +15,8 @@ struct CAPABILITY("thread") thread_role {
 /* Starts a thread with all signals blocked; signals go to the main thread alone. */
 bool thread_start(pthread_t *ret, const struct thread_role *role, void (*run)(void *context),
                   void *context, struct error *err) MUST_CHECK;
+/* Cores that this process may run on, at least 1: sched(7), cpuset(7). */
+size_t thread_cores(void);
 /* From now on the calling thread takes little of a core that others want too. */
 void thread_give_way(void);
 /* Ends the process when the calling thread has another role. */

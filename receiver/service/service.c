@@ -9,7 +9,6 @@
 #include <linux/close_range.h>
 #include <malloc.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,23 +317,14 @@ set_retention(const struct service *service, const struct config *config)
 	store_set_retention(service->store, retention->dedup_ns, retention->bodies_ns);
 }
 
-/* One for each core that this process may run on: sched(7), cpuset(7). */
-static size_t
-loops_for_cores(void)
-{
-	cpu_set_t cores;
-	CPU_ZERO(&cores);
-	int count = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
-	return count < 1 ? 1 : count > NET_LOOPS_MAX ? NET_LOOPS_MAX : (size_t)count;
-}
-
 static bool
 start(struct service *service, struct error *err)
 {
 	struct store_options options = { .path = service->config->store_path,
 		                         .serving = true,
 		                         .salvage_wal = service->options->salvage_wal };
-	size_t loops = loops_for_cores();
+	size_t cores = thread_cores();
+	size_t loops = cores > NET_LOOPS_MAX ? NET_LOOPS_MAX : cores;
 	if (!store_open(&service->store, &options, err) ||
 	    !empty_scratch(service->config->scratch_path, err) ||
 	    !name_config(service, service->config, err)) {
