@@ -124,7 +124,9 @@ describe('a store that has grown', { timeout: 300_000 }, () => {
     score(t, 58, { cases: EVENTS, lost: during.length - left, unexpected: stats.ledger_imbalance, seconds });
     assert.equal(left, during.length, 'what is not old is there');
     assert.deepEqual([stats.received, stats.done, stats.ledger_imbalance], [left, left, 0]);
-    assert.ok(empty.free > full.all / 2, 'what it held is free');
+    // By the events that are there: those that came meanwhile took of what became free.
+    const each = full.all / (50 + SENT + EVENTS);
+    assert.ok(empty.all - empty.free < 1.25 * each * left + 500, 'what it held is free');
     assert.ok(again.all <= empty.all && again.free < empty.free, 'and is used again');
     assert.ok(at(during, 0.99) <= flat(usual), `p99 ${at(during, 0.99)} ms beside the purge, ${at(usual, 0.99)} ms before`);
   });
