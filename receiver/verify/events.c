@@ -48,10 +48,8 @@ is_beside_events(const struct events_reading *reading)
 	}
 	char room[VALUE_MOST_BYTES];
 	struct buffer text = buffer_over(room, sizeof(room));
-	bool same =
-		json_text_at(reading->body, span_of(scheme->ignored_json), &text) == JSON_FOUND &&
-		span_equal(buffer_view(&text), span_of(scheme->ignored_value));
-	return same;
+	return json_text_at(reading->body, span_of(scheme->ignored_json), &text) == JSON_FOUND &&
+	       span_equal(buffer_view(&text), span_of(scheme->ignored_value));
 }
 
 static bool
