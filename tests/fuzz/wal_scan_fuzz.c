@@ -298,13 +298,12 @@ static void
 check_salvage(const struct recipe *recipe, const struct wal_state *before)
 {
 	struct wal_state after;
-	struct buffer kept;
+	char *kept = NULL;
 	struct buffer copy;
 	struct error err = { .kind = ERROR_NONE };
-	buffer_init(&kept, 65536);
 	buffer_init(&copy, FILE_MOST);
 	if (wal_salvage(database_path, before, &kept, &err)) {
-		place_read(kept.data, &copy);
+		place_read(kept, &copy);
 		PROPERTY(span_equal(buffer_view(&copy),
 		                    (struct span){ (const char *)recipe->file, recipe->size }));
 		PROPERTY(scan(&after) && after.lost_commits == 0);
@@ -313,9 +312,9 @@ check_salvage(const struct recipe *recipe, const struct wal_state *before)
 	} else {
 		PROPERTY(err.sys_errno != 0);
 	}
-	(void)unlink(kept.data);
+	(void)unlink(kept);
 	buffer_finish(&copy);
-	buffer_finish(&kept);
+	free(kept);
 }
 
 int

@@ -69,15 +69,14 @@ check_wal(struct store *store, const struct store_options *options, struct error
 		if (err->kind != ERROR_STORE_DAMAGED || !options->salvage_wal) {
 			return false;
 		}
-		struct buffer kept;
-		buffer_init(&kept, 65536);
+		char *kept = NULL;
 		bool salvaged = wal_salvage(options->path, &state, &kept, err);
 		if (salvaged) {
 			log_say(LOG_WARN, "store.salvaged",
 			        "%lld commits were good; the damaged file is kept as %s",
-			        (long long)state.commits, kept.data);
+			        (long long)state.commits, kept);
 		}
-		buffer_finish(&kept);
+		free(kept);
 		if (!salvaged) {
 			return false;
 		}

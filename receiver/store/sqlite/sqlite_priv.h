@@ -60,8 +60,8 @@ bool wal_rewrite(const char *store_path, const struct wal_state *state, struct e
 	MUST_CHECK;
 /* Copies it aside as it is; *kept, the copy's name, is the caller's even when that failed. */
 bool wal_keep(const char *store_path, char **kept, struct error *err) MUST_CHECK;
-/* Copies a damaged WAL aside and cuts it behind its last valid commit. */
-bool wal_salvage(const char *store_path, const struct wal_state *state, struct buffer *kept,
+/* Copies a damaged WAL aside, as wal_keep() does, and cuts it behind its last valid commit. */
+bool wal_salvage(const char *store_path, const struct wal_state *state, char **kept,
                  struct error *err) MUST_CHECK;
 
 /* inspection.c: compares each body with its checksum; counts into bodies and rotten. */

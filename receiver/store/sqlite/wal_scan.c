@@ -22,7 +22,8 @@
 #define FRAME_HEADER_BYTES 24
 #define WAL_MAGIC          0x377f0682U
 #define SECTOR_BYTES       512
-#define DAMAGE_COMMITS     2 /* one may be an unsynced, reordered batch */
+#define KEPT_MOST          1000 /* copies of one second */
+#define DAMAGE_COMMITS     2    /* one may be an unsynced, reordered batch */
 
 static char *
 wal_path(const char *store_path)
@@ -283,11 +284,33 @@ wal_rewrite(const char *store_path, const struct wal_state *state, struct error 
 	return good;
 }
 
-static bool
-copy_file(const char *from, const char *to, struct error *err)
+/* Under the name of this second, or with a number behind it: nothing that was kept before is written over. */
+static int
+open_fresh(const char *path, const char *why, char **ret)
 {
-	int in = open(from, O_RDONLY | O_CLOEXEC);
-	int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	long long seconds = (long long)(clock_wall_ns() / NS_PER_S);
+	for (int number = 1;; number++) {
+		struct buffer name;
+		buffer_init(&name, 65536);
+		buffer_format(&name, "%s.%s-%lld", path, why, seconds);
+		if (number > 1) {
+			buffer_format(&name, "-%d", number);
+		}
+		char *to = buffer_steal(&name);
+		int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd >= 0 || errno != EEXIST || number == KEPT_MOST) {
+			*ret = to;
+			return fd;
+		}
+		free(to);
+	}
+}
+
+static bool
+keep_copy(const char *path, const char *why, char **kept, struct error *err)
+{
+	int out = open_fresh(path, why, kept);
+	int in = out < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 	bool good = in >= 0 && out >= 0;
 	char data[8192];
 	ssize_t got = 0;
@@ -298,7 +321,7 @@ copy_file(const char *from, const char *to, struct error *err)
 	}
 	good = good && got == 0 && fsync(out) == 0;
 	if (!good) {
-		(void)error_system(err, "cannot copy %s to %s", from, to);
+		(void)error_system(err, "cannot copy %s to %s", path, *kept);
 	}
 	if (in >= 0) {
 		(void)close(in);
@@ -306,31 +329,23 @@ copy_file(const char *from, const char *to, struct error *err)
 	if (out >= 0) {
 		(void)close(out);
 	}
-	return good;
+	return good && disk_sync_directory(path, err);
 }
 
 bool
 wal_keep(const char *store_path, char **kept, struct error *err)
 {
-	struct buffer name;
 	char *path = wal_path(store_path);
-	buffer_init(&name, 65536);
-	buffer_format(&name, "%s.torn-%lld", path, (long long)(clock_wall_ns() / NS_PER_S));
-	*kept = buffer_steal(&name);
-	bool good = copy_file(path, *kept, err) && disk_sync_directory(path, err);
+	bool good = keep_copy(path, "torn", kept, err);
 	free(path);
 	return good;
 }
 
 bool
-wal_salvage(const char *store_path, const struct wal_state *state, struct buffer *kept,
-            struct error *err)
+wal_salvage(const char *store_path, const struct wal_state *state, char **kept, struct error *err)
 {
 	char *path = wal_path(store_path);
-	buffer_format(kept, "%s.damaged-%lld", path, (long long)(clock_wall_ns() / NS_PER_S));
-	buffer_byte(kept, '\0');
-	kept->size--;
-	bool good = copy_file(path, kept->data, err) && disk_sync_directory(path, err);
+	bool good = keep_copy(path, "damaged", kept, err);
 	if (good && truncate(path, (off_t)state->good_bytes) != 0) {
 		good = error_system(err, "cannot cut %s", path);
 	}

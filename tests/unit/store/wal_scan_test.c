@@ -419,16 +419,14 @@ a_salvaged_wal_ends_at_its_last_good_commit(void)
 {
 	struct wal_state state;
 	struct error err = { .text = "" };
-	struct buffer kept;
+	char *name;
 	struct buffer aside;
 	make_wal(false, PAGE_SMALL);
 	size_t frame = made.frames / 2;
 	made.wal.data[HEADER + frame * FRAME_WHOLE + 100] ^= 1;
 	write_file(copy, buffer_view(&made.database));
 	CHECK(scan_bytes(buffer_view(&made.wal), &state) == DAMAGED);
-	buffer_init(&kept, 1024);
-	CHECK_ROW(wal_salvage(copy, &state, &kept, &err), "%s", err.text);
-	char *name = buffer_steal(&kept);
+	CHECK_ROW(wal_salvage(copy, &state, &name, &err), "%s", err.text);
 	read_file(name, &aside);
 	CHECK(span_equal(buffer_view(&aside), buffer_view(&made.wal))); /* the evidence is whole */
 	(void)unlink(name);
@@ -437,6 +435,28 @@ a_salvaged_wal_ends_at_its_last_good_commit(void)
 	CHECK(rows_in_copy() == state.commits);
 	free(name);
 	buffer_finish(&aside);
+}
+
+static void
+copies_of_one_second_have_names_of_their_own(void)
+{
+	enum {
+		COPIES = 3
+	};
+	char *names[COPIES];
+	struct error err = { .text = "" };
+	write_file(copy_wal, (struct span){ "log", 3 });
+	for (size_t i = 0; i < COPIES; i++) {
+		CHECK_ROW(wal_keep(copy, &names[i], &err), "%s", err.text);
+	}
+	for (size_t i = 0; i < COPIES; i++) {
+		struct buffer kept;
+		read_file(names[i], &kept);
+		CHECK(span_equal(buffer_view(&kept), (struct span){ "log", 3 }));
+		buffer_finish(&kept);
+		(void)unlink(names[i]); /* the next is still there only if it is another */
+		free(names[i]);
+	}
 }
 
 static void
@@ -491,6 +511,8 @@ main(int argc, char **argv)
 		{ "SQLite sees the same commits", sqlite_sees_the_same_commits },
 		{ "a salvaged WAL ends at its last good commit",
 		  a_salvaged_wal_ends_at_its_last_good_commit },
+		{ "copies of one second have names of their own",
+		  copies_of_one_second_have_names_of_their_own },
 		{ "a rewritten WAL is the same", a_rewritten_wal_is_the_same },
 		{ "a rewritten WAL has no torn tail", a_rewritten_wal_has_no_torn_tail },
 	};
