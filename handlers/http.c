@@ -246,6 +246,8 @@ check_http(void *settings, const struct kind_check *check)
 struct handle {
 	CURLM *multi;
 	CURL *easy;
+	const char *ca_path; /* libcurl's own, for who names no other */
+	const char *ca_directory;
 };
 
 static pthread_key_t handle_key;
@@ -268,6 +270,25 @@ handle_prepare(void)
 	       "curl-global");
 }
 
+/* What is the same for each try. */
+static bool
+handle_set_up(struct handle *handle)
+{
+	CURL *curl = handle->easy;
+	return curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_USERAGENT, "hooklatch/" HOOKLATCH_VERSION) ==
+	               CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) ==
+	               CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+	       /* A name server that is silent holds up nobody: curl would wait for its thread. */
+	       curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
+	       curl_easy_getinfo(curl, CURLINFO_CAINFO, &handle->ca_path) == CURLE_OK &&
+	       curl_easy_getinfo(curl, CURLINFO_CAPATH, &handle->ca_directory) == CURLE_OK;
+}
+
 static struct handle *
 worker_handle(void)
 {
@@ -277,7 +298,8 @@ worker_handle(void)
 		handle = memory_need(sizeof(*handle));
 		handle->multi = curl_multi_init();
 		handle->easy = curl_easy_init();
-		ALWAYS(handle->multi != NULL && handle->easy != NULL, "curl-handle");
+		ALWAYS(handle->multi != NULL && handle->easy != NULL && handle_set_up(handle),
+		       "curl-handle");
 		(void)pthread_setspecific(handle_key, handle);
 	}
 	return handle;
@@ -454,42 +476,36 @@ headers_of(const struct attempt *attempt)
 	return longer;
 }
 
-static void
-set_up(CURL *curl, const struct attempt *attempt, struct curl_slist *headers, struct upload *upload,
-       struct answer *answer)
+/* Each option that a try sets, every try sets: curl_easy_reset() does not tell when it has no memory, and leaves a handle that
+ * is half set up. */
+static bool
+set_up(const struct handle *handle, const struct attempt *attempt, struct curl_slist *headers,
+       struct upload *upload, struct answer *answer, char *detail)
 {
 	const struct http_settings *http = attempt->settings;
-	struct span body = attempt->event->body;
-	curl_easy_reset(curl); /* keeps connections, sessions and the cache of names */
-	(void)curl_easy_setopt(curl, CURLOPT_URL, http->http.url);
-	(void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-	(void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
-	(void)curl_easy_setopt(curl, CURLOPT_POST, 1L);
-	(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
-	if (body.size == 0) { /* nothing that cannot be rewound: a connection of its own */
-		(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
-		(void)curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
-	} else {
-		(void)curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_upload);
-		(void)curl_easy_setopt(curl, CURLOPT_READDATA, upload);
-	}
-	(void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	(void)curl_easy_setopt(curl, CURLOPT_USERAGENT, "hooklatch/" HOOKLATCH_VERSION);
-	(void)curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	(void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	/* A name server that is silent holds up nobody: curl would wait for its thread. */
-	(void)curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
-	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
-	                       (long)((attempt->timeout_ns + NS_PER_MS - 1) / NS_PER_MS));
-	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_answer);
-	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
-	(void)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_head);
-	(void)curl_easy_setopt(curl, CURLOPT_HEADERDATA, answer);
-	if (http->ca_path != NULL) {
-		(void)curl_easy_setopt(curl, CURLOPT_CAINFO, http->ca_path);
-		(void)curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
-	}
+	CURL *curl = handle->easy;
+	curl_off_t size = (curl_off_t)attempt->event->body.size;
+	/* A body that is not there cannot be rewound either: it has a connection of its own. */
+	const char *fields = size == 0 ? "" : NULL;
+	const char *file = http->ca_path != NULL ? http->ca_path : handle->ca_path;
+	const char *directory = http->ca_path != NULL ? NULL : handle->ca_directory;
+	long timeout_ms = (long)((attempt->timeout_ns + NS_PER_MS - 1) / NS_PER_MS);
+	return curl_easy_setopt(curl, CURLOPT_URL, http->http.url) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, size) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_POSTFIELDS, fields) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, size == 0 ? 1L : 0L) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_upload) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_READDATA, upload) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_answer) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_HEADERDATA, answer) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_CAINFO, file) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_CAPATH, directory) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail) == CURLE_OK;
 }
 
 /* Whether the request had begun to go out: what broke off after that may have taken effect. */
@@ -501,17 +517,16 @@ was_sent(CURL *curl)
 	       before_us > 0;
 }
 
-/* Runs the transfer; false when the service stops and it was broken off. */
+/* Runs the transfer that was added; false when the service stops and it was broken off. */
 static bool
 perform(const struct handle *handle, const struct attempt_stop *stop, CURLcode *code)
 {
 	bool whole = false;
-	(void)curl_multi_add_handle(handle->multi, handle->easy);
 	for (;;) {
 		int running = 0;
 		struct curl_waitfd stopping = { .fd = stop->kill_fd, .events = CURL_WAIT_POLLIN };
 		if (curl_multi_perform(handle->multi, &running) != CURLM_OK) {
-			*code = CURLE_FAILED_INIT;
+			*code = CURLE_OUT_OF_MEMORY;
 			whole = true;
 			break;
 		}
@@ -579,14 +594,17 @@ run_http(const struct attempt *attempt, struct outcome *outcome)
 	struct upload upload = { attempt->event->body };
 	struct curl_slist *headers = headers_of(attempt);
 	char detail[CURL_ERROR_SIZE] = "";
-	set_up(handle->easy, attempt, headers, &upload, &answer);
-	(void)curl_easy_setopt(handle->easy, CURLOPT_ERRORBUFFER, detail);
 	CURLcode code = CURLE_OK;
 	long status = 0;
-	bool whole = perform(handle, attempt->stop, &code);
+	bool begun = set_up(handle, attempt, headers, &upload, &answer, detail) &&
+	             curl_multi_add_handle(handle->multi, handle->easy) == CURLM_OK;
+	bool whole = begun && perform(handle, attempt->stop, &code);
 	(void)curl_easy_getinfo(handle->easy, CURLINFO_RESPONSE_CODE, &status);
-	outcome->unsure = was_sent(handle->easy);
-	if (!whole) {
+	outcome->unsure = begun && was_sent(handle->easy);
+	if (!begun) {
+		outcome_fail(outcome, OUTCOME_RETRY, ABOUT_NOTHING, "transport",
+		             "no memory to make the request with");
+	} else if (!whole) {
 		outcome_fail(outcome, OUTCOME_GIVE_BACK, ABOUT_NOTHING, "stopped",
 		             "broken off by the service's stop");
 	} else if ((code == CURLE_OK && answer.headed) ||
