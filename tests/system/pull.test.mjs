@@ -36,6 +36,17 @@ describe('pull', { timeout: 120_000, concurrency: 6 }, () => {
     assert.match(late.json.error.message, /over/);
   });
 
+  it('what was acknowledged to its sender can be taken at once', async (t) => {
+    const hook = await serve(t, { sources: { github }, handlers: { jobs: jobs({}, { concurrency: 1000 }) } });
+    const missing = [];
+    for (let n = 0; n < 300; n++) {
+      assertAnswer(await hook.send('github', { id: `e${n}` }), 'accepted');
+      const items = await take(hook, '?max=10');
+      if (items.length !== 1) missing.push(`e${n}: ${items.length}`);
+    }
+    assert.deepEqual(missing, []);
+  });
+
   it('a lease that runs out comes again as the next attempt, and its late acknowledgement is refused', async (t) => {
     const hook = await serve(t, { sources: { github }, handlers: { jobs: jobs({ visibility: '1s' }) } });
     await hook.send('github', { id: 'a' });

@@ -226,7 +226,6 @@ ON_THREAD(store_thread) publish(struct store *store)
 	store->stored_seq = store->next_seq - 1;
 	mark(store);
 	order_tries_settle(store, true);
-	ledger_publish(store);
 	keep_notes(store);
 	(void)atomic_fetch_add(&store->commits, 1);
 	metrics_add(METRIC_COMMITS, 1);
@@ -275,6 +274,7 @@ writer_transaction(struct store *store,
 	}
 	batch_begin(store);
 	if (begin(store, err) && work(store, context, err) && commit(store, err)) {
+		ledger_publish(store);
 		publish(store);
 		return true;
 	}
@@ -504,6 +504,7 @@ ON_THREAD(store_thread) pack_run(struct store *store, struct pack *pack, struct 
 	if (pack->events > 0) {
 		atomic_store(&store->busy_until_ns, clock_boot_ns() + UPKEEP_BUSY_NS);
 	}
+	ledger_publish(store); /* who has its answer may ask for what is counted */
 	tell_all(store, pack, NULL);
 	publish(store);
 	return true;
