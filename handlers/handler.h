@@ -113,6 +113,8 @@ struct handler_kind {
 	void (*run)(const struct attempt *attempt, struct outcome *outcome);
 	bool (*commit)(const struct attempt *attempt, const struct transaction *transaction,
 	               struct error *err);
+	/* With run: it waits for nothing and takes microseconds. One worker makes all such calls, one after the other. */
+	bool brief;
 	/* With commit: what runs once, at start and when it has changed; NULL: nothing. */
 	const char *(*setup)(const void *settings);
 	enum guarantee guarantee; /* unless another is written */

@@ -56,4 +56,5 @@ const struct handler_kind handler_log = {
 	.guarantees = 1U << GUARANTEE_AT_LEAST_ONCE | 1U << GUARANTEE_AT_MOST_ONCE,
 	.check = check_log,
 	.run = run_log,
+	.brief = true,
 };

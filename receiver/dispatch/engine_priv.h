@@ -48,6 +48,7 @@ struct message {
 	bool intact;
 	enum slot slot;
 	bool later;
+	bool refused;
 	bool runs;
 	int64_t due_ns;
 	/* PAUSED */

@@ -152,8 +152,36 @@ start_effect(struct engine *engine, struct call *call)
 	store_submit(engine->store, &effect->effect.intent);
 }
 
+/* Calls of brief handlers, for one worker, told once. */
+struct brief_calls {
+	struct call *first;
+	struct call *last;
+	size_t count;
+};
+
 static void
-start_call(struct engine *engine, struct config *config, const struct job *job)
+add_brief(struct brief_calls *calls, struct call *call)
+{
+	if (calls->first == NULL) {
+		calls->first = call;
+	} else {
+		calls->last->next = call;
+	}
+	calls->last = call;
+	calls->count++;
+}
+
+static void
+push_brief(struct engine *engine, const struct brief_calls *calls)
+{
+	if (calls->first != NULL) {
+		workers_push_brief(engine->workers, calls->first, calls->last, calls->count);
+	}
+}
+
+static void
+start_call(struct engine *engine, struct config *config, const struct job *job,
+           struct brief_calls *brief)
 {
 	const struct handler *handler = engine_handler(config, job->key.handler);
 	if (handler == NULL || handler_consumed(handler)) { /* gone, or changed, between the two */
@@ -179,6 +207,8 @@ start_call(struct engine *engine, struct config *config, const struct job *job)
 	                    line_ran_ns(line, now) - now;
 	if (handler->kind->commit != NULL) {
 		start_effect(engine, call);
+	} else if (handler->kind->brief) {
+		add_brief(brief, call);
 	} else {
 		workers_push(engine->workers, call);
 	}
@@ -189,12 +219,14 @@ listen_jobs(void *context, struct job *jobs)
 {
 	struct engine *engine = context;
 	struct config *config = engine_config(engine);
+	struct brief_calls brief = { .count = 0 };
 	while (jobs != NULL) {
 		struct job *next = jobs->next;
-		start_call(engine, config, jobs);
+		start_call(engine, config, jobs, &brief);
 		free(jobs);
 		jobs = next;
 	}
+	push_brief(engine, &brief);
 	config_release(config);
 }
 
@@ -217,12 +249,14 @@ listen_claimed(void *context, struct claim *const *claims, size_t count)
 {
 	struct engine *engine = context;
 	struct config *config = engine_config(engine);
+	struct brief_calls brief = { .count = 0 };
 	for (size_t i = 0; i < count; i++) {
 		struct claim *claim = claims[i];
 		struct line *line = schedule_line(engine->schedule, claim->key.handler);
 		struct message *message = message_new(MESSAGE_CLAIMED, line, claim->retry ? 1 : 0);
 		message->loaded.seq = claim->key.seq;
 		message->later = claim->later;
+		message->refused = claim->refused;
 		message->runs = claim->claimed;
 		message->due_ns = claim->due_ns;
 		if (claim->claimed) {
@@ -236,7 +270,7 @@ listen_claimed(void *context, struct claim *const *claims, size_t count)
 				           .due_ns = claim->expected_due_ns,
 				           .first_failed_ran_ns = claim->first_failed_ran_ns,
 				           .at_most_once = claim->at_most_once };
-			start_call(engine, config, &job);
+			start_call(engine, config, &job, &brief);
 		} else {
 			event_release(claim->event);
 			give_slot(engine, claim->key.handler, claim->slot);
@@ -244,6 +278,7 @@ listen_claimed(void *context, struct claim *const *claims, size_t count)
 		free(claim);
 		message_post(engine, message);
 	}
+	push_brief(engine, &brief);
 	config_release(config);
 }
 

@@ -5,6 +5,7 @@
 #include "receiver/dispatch/engine_priv.h"
 
 #define READER_AGAIN_NS (200 * NS_PER_MS) /* after a query that failed */
+#define STORE_AGAIN_NS  NS_PER_S          /* after a claim that the store could not write */
 
 static struct line_settings
 settings_of(const struct handler *handler)
@@ -13,6 +14,7 @@ settings_of(const struct handler *handler)
 	bool watched = settings->breaker.entry.node != NULL;
 	return (struct line_settings){
 		.concurrency = settings->concurrency,
+		.brief = handler->kind->brief,
 		.max_wait_ns = settings->retry.max_ns,
 		.has_budget = settings->retry_budget.entry.node != NULL,
 		.rate = settings->retry_budget.rate,
@@ -151,7 +153,7 @@ ON_THREAD(dispatch_thread) take_loaded(struct engine *engine, struct message *me
 }
 
 static void
-ON_THREAD(dispatch_thread) take_claimed(const struct message *message)
+ON_THREAD(dispatch_thread) take_claimed(struct engine *engine, const struct message *message)
 {
 	struct line *line = message->line;
 	struct due due = { .key = { message->loaded.seq, line_number(line) },
@@ -159,6 +161,9 @@ ON_THREAD(dispatch_thread) take_claimed(const struct message *message)
 	struct window_item item = window_item_of(line, &due);
 	schedule_claimed(line, message->lane, message->loaded.seq, message->runs,
 	                 message->later ? &item : NULL);
+	if (message->refused) {
+		schedule_hold(engine->schedule, clock_boot_ns() + STORE_AGAIN_NS);
+	}
 }
 
 static void
@@ -184,7 +189,7 @@ message_take(struct engine *engine, struct message *message)
 	case MESSAGE_DUE: take_due(engine, message); break;
 	case MESSAGE_FETCHED: take_fetched(message); break;
 	case MESSAGE_LOADED: take_loaded(engine, message); break;
-	case MESSAGE_CLAIMED: take_claimed(message); break;
+	case MESSAGE_CLAIMED: take_claimed(engine, message); break;
 	case MESSAGE_ENDED: take_ended(engine, message); break;
 	case MESSAGE_PAUSED:
 		line = schedule_line(engine->schedule, message->handler);

@@ -53,6 +53,7 @@ struct schedule {
 	struct budget budget;
 	struct shown_budget shown_tokens;
 	atomic_bool hungry; /* something waits for a slot */
+	int64_t held_until_ns;
 	_Atomic(struct line *) lines[LINES_MOST];
 	int64_t highest;
 };
@@ -93,6 +94,12 @@ void
 schedule_set_budget(struct schedule *schedule, int64_t rate, int64_t burst, int64_t now_ns)
 {
 	budget_change(&schedule->budget, rate, burst, now_ns);
+}
+
+void
+schedule_hold(struct schedule *schedule, int64_t until_ns)
+{
+	schedule->held_until_ns = until_ns;
 }
 
 void
@@ -162,7 +169,7 @@ line_ran_ns(const struct line *line, int64_t now_ns)
 static void
 set_up(struct line *line, const struct line_settings *settings, int64_t now_ns)
 {
-	slots_change(&line->slots, settings->concurrency - line->settings.concurrency);
+	slots_change(&line->slots, settings->concurrency, settings->brief);
 	if (settings->has_budget && line->settings.has_budget) {
 		budget_change(&line->budget, settings->rate, settings->burst, now_ns);
 	} else if (settings->has_budget) {
@@ -197,8 +204,7 @@ schedule_configure(struct schedule *schedule, int64_t number, const struct line_
 	}
 	line = memory_need(sizeof(*line));
 	line->number = number;
-	line->settings.concurrency = settings->concurrency;
-	slots_init(&line->slots, &schedule->shared, settings->concurrency);
+	slots_init(&line->slots, &schedule->shared);
 	breaker_init(&line->breaker);
 	for (int i = 0; i < SCHEDULE_LANES; i++) {
 		window_init(&line->lanes[i]);
@@ -474,8 +480,9 @@ settle_line(struct schedule *schedule, struct line *line, int64_t now_ns, bool *
 	bool on_disk = line->lanes[0].disk_ns <= now_ns || line->lanes[0].fetching ||
 	               line->lanes[0].failed;
 	*hungry = *hungry || (able && waits);
-	atomic_store(&line->fast,
-	             able && !waits && !on_disk && line->breaker.state == BREAKER_CLOSED);
+	/* With the slots of a brief handler nothing that waits is held up by what passes it. */
+	bool passes = line->settings.brief || (!waits && !on_disk);
+	atomic_store(&line->fast, able && passes && line->breaker.state == BREAKER_CLOSED);
 	if (retry && !token) {
 		int64_t own =
 			line->settings.has_budget ? budget_when(&line->budget, now_ns) : now_ns;
@@ -508,7 +515,12 @@ pump_once(struct schedule *schedule, int64_t now_ns)
 	if (atomic_load(&schedule->shared.closed)) {
 		return next;
 	}
-	run_retries(schedule, now_ns);
+	bool held = now_ns < schedule->held_until_ns;
+	if (held) {
+		next = schedule->held_until_ns;
+	} else {
+		run_retries(schedule, now_ns);
+	}
 	for (int64_t i = 1; i <= schedule->highest; i++) {
 		struct line *line = schedule_line(schedule, i);
 		if (line == NULL || !atomic_load(&line->configured)) {
@@ -518,7 +530,9 @@ pump_once(struct schedule *schedule, int64_t now_ns)
 			next = earlier(next, settle_consumed(line, now_ns));
 			continue;
 		}
-		run_fresh(schedule, line, now_ns);
+		if (!held) {
+			run_fresh(schedule, line, now_ns);
+		}
 		next = earlier(next, settle_line(schedule, line, now_ns, &hungry));
 	}
 	show_budget(&schedule->shown_tokens, &schedule->budget);
@@ -570,8 +584,9 @@ line_view(const struct line *line, int64_t now_ns, struct line_view *view)
 		.has_budget = atomic_load(&line->shown_budget),
 		.tokens_milli = shown_tokens_milli(&line->shown_tokens, now_ns),
 		.concurrency = atomic_load(&line->shown_concurrency),
-		.in_use = atomic_load(&line->shown_concurrency) - atomic_load(&line->slots.room),
+		.in_use = slots_taken(&line->slots),
 	};
+	view->in_use = view->in_use > view->concurrency ? view->concurrency : view->in_use;
 }
 
 int64_t

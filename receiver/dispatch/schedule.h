@@ -29,6 +29,7 @@ struct schedule_listener {
 
 struct line_settings {
 	int64_t concurrency;
+	bool brief;          /* its calls wait in line: fresh ones may pass what waits on disk */
 	int64_t max_wait_ns; /* no wait of a retry is longer */
 	bool has_budget;
 	int64_t rate;
@@ -73,6 +74,8 @@ void schedule_ended(struct schedule *schedule, struct line *line, int64_t seq,
                     enum schedule_news news, int64_t now_ns);
 /* Until boot time until_ns; 0: go on. */
 void schedule_pause(struct line *line, int64_t until_ns, int64_t now_ns);
+/* Claims cannot be written before until_ns: none is made, of any handler. */
+void schedule_hold(struct schedule *schedule, int64_t until_ns);
 /* No new claims from now on. Any thread. */
 void schedule_close(struct schedule *schedule);
 

@@ -10,17 +10,28 @@ shared_slots_init(struct shared_slots *shared, int64_t count)
 }
 
 void
-slots_init(struct slots *slots, struct shared_slots *shared, int64_t concurrency)
+slots_init(struct slots *slots, struct shared_slots *shared)
 {
 	slots->shared = shared;
-	atomic_init(&slots->room, concurrency);
+	atomic_init(&slots->most, 0);
+	atomic_init(&slots->room, 0);
 	atomic_init(&slots->own, 1);
+	atomic_init(&slots->brief, false);
 }
 
 void
-slots_change(struct slots *slots, int64_t difference)
+slots_change(struct slots *slots, int64_t concurrency, bool brief)
 {
-	(void)atomic_fetch_add(&slots->room, difference);
+	long long most = brief ? SLOTS_AHEAD : concurrency;
+	long long before = atomic_exchange(&slots->most, most);
+	atomic_store(&slots->brief, brief);
+	(void)atomic_fetch_add(&slots->room, most - before);
+}
+
+int64_t
+slots_taken(const struct slots *slots)
+{
+	return atomic_load(&slots->most) - atomic_load(&slots->room);
 }
 
 static bool
@@ -41,6 +52,9 @@ slots_take(struct slots *slots)
 	if (atomic_load(&slots->shared->closed) || !take_one(&slots->room)) {
 		return SLOT_NONE;
 	}
+	if (atomic_load(&slots->brief)) {
+		return SLOT_AHEAD;
+	}
 	int free = 1;
 	if (atomic_compare_exchange_strong(&slots->own, &free, 0)) {
 		return SLOT_OWN;
@@ -55,10 +69,10 @@ slots_take(struct slots *slots)
 void
 slots_give(struct slots *slots, enum slot slot)
 {
-	ALWAYS(slot == SLOT_OWN || slot == SLOT_SHARED, "slot");
+	ALWAYS(slot == SLOT_OWN || slot == SLOT_SHARED || slot == SLOT_AHEAD, "slot");
 	if (slot == SLOT_OWN) {
 		atomic_store(&slots->own, 1);
-	} else {
+	} else if (slot == SLOT_SHARED) {
 		(void)atomic_fetch_add(&slots->shared->free, 1);
 	}
 	(void)atomic_fetch_add(&slots->room, 1);

@@ -1,5 +1,7 @@
 /* Slots: who may call a handler now. Each handler has one slot of its own, that nobody else can take; further calls up to
  * its `concurrency` take shared ones. So a handler that hangs in all its slots never delays another.
+ * Calls of a brief handler (handlers/handler.h) wait in line for one worker and hold up nobody: they take no shared slots, and
+ * SLOTS_AHEAD of them may be claimed, not `concurrency`, so that a whole batch of fresh deliveries runs at once.
  * Both the store (for fresh deliveries) and dispatch (for all others) take slots, by atomic counters alone.
  * Threads: any. */
 #ifndef HOOKLATCH_DISPATCH_SLOTS_H
@@ -9,10 +11,13 @@
 
 #include "receiver/base/compiler.h"
 
+#define SLOTS_AHEAD 512
+
 enum slot {
 	SLOT_NONE = -1,
 	SLOT_OWN,
 	SLOT_SHARED,
+	SLOT_AHEAD,
 };
 
 struct shared_slots {
@@ -22,13 +27,17 @@ struct shared_slots {
 
 struct slots {
 	struct shared_slots *shared;
-	atomic_llong room; /* calls that `concurrency` still allows */
+	atomic_llong most;
+	atomic_llong room; /* calls that `concurrency`, or SLOTS_AHEAD, still allows */
 	atomic_int own;    /* 1: free */
+	atomic_bool brief;
 };
 
 void shared_slots_init(struct shared_slots *shared, int64_t count);
-void slots_init(struct slots *slots, struct shared_slots *shared, int64_t concurrency);
-void slots_change(struct slots *slots, int64_t difference); /* of concurrency */
+void slots_init(struct slots *slots, struct shared_slots *shared);
+/* From one setting to another: what is taken stays so. One thread. */
+void slots_change(struct slots *slots, int64_t concurrency, bool brief);
+int64_t slots_taken(const struct slots *slots);
 enum slot slots_take(struct slots *slots);
 void slots_give(struct slots *slots, enum slot slot);
 

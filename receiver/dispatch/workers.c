@@ -26,6 +26,9 @@ struct workers {
 	pthread_cond_t gone;
 	struct call *first;
 	struct call **last;
+	struct call *line; /* of brief ones */
+	struct call **line_last;
+	bool line_taken; /* a worker works it off */
 	size_t threads;
 	struct worker *over; /* the latest whose thread ends by itself, and is to be joined */
 	size_t idle;
@@ -48,23 +51,47 @@ join(struct worker *worker)
 	}
 }
 
+/* With the lock held, which these keep. */
+static bool
+line_waits(const struct workers *workers)
+{
+	return workers->line != NULL && !workers->line_taken;
+}
+
 static struct call *
-next_call(struct workers *workers, struct worker *worker)
+take_line(struct workers *workers)
+{
+	struct call *calls = workers->line;
+	workers->line = NULL;
+	workers->line_last = &workers->line;
+	return calls;
+}
+
+/* A call, or the line: *has_line says which, and whether this worker had it. */
+static struct call *
+next_calls(struct workers *workers, struct worker *worker, bool *has_line)
 {
 	struct worker *before = NULL;
 	(void)pthread_mutex_lock(&workers->lock);
+	workers->line_taken = workers->line_taken && !*has_line;
 	workers->idle++;
-	while (workers->first == NULL && !workers->ending && workers->idle <= WORKER_IDLE_MOST) {
+	while (workers->first == NULL && !line_waits(workers) && !workers->ending &&
+	       workers->idle <= WORKER_IDLE_MOST) {
 		(void)pthread_cond_wait(&workers->work, &workers->lock);
 	}
 	workers->idle--;
 	struct call *call = workers->first;
+	*has_line = call == NULL && line_waits(workers);
 	if (call != NULL) {
 		workers->first = call->next;
 		if (workers->first == NULL) {
 			workers->last = &workers->first;
 		}
+		call->next = NULL;
 		workers->waiting--;
+	} else if (*has_line) {
+		call = take_line(workers);
+		workers->line_taken = true;
 	} else {
 		workers->threads--;
 		worker->thread = pthread_self();
@@ -94,15 +121,17 @@ worker_run(void *context)
 	struct random random;
 	random_seed_system(&random);
 	struct call *call;
+	bool has_line = false;
 	confine_not_umask();
-	for (;;) {
-		call = next_call(workers, worker);
-		if (call == NULL) {
-			return; /* what the thread keeps for itself is freed now, before somebody has joined it */
+	while ((call = next_calls(workers, worker, &has_line)) != NULL) {
+		while (call != NULL) {
+			struct call *next = call->next;
+			int slot = call->slot;
+			end_call(workers, slot, attempt_run(call, &workers->stop, &random));
+			call = next;
 		}
-		int slot = call->slot;
-		end_call(workers, slot, attempt_run(call, &workers->stop, &random));
 	}
+	/* What the thread keeps for itself is freed now, before somebody has joined it. */
 }
 
 /* Nobody is there to make the calls that wait, and nobody can be started: they are not counted, and tried again. */
@@ -125,6 +154,7 @@ give_back(struct workers *workers, struct call *calls, const struct error *err,
 static struct call *
 take_all(struct workers *workers)
 {
+	*workers->last = take_line(workers);
 	struct call *calls = workers->first;
 	workers->first = NULL;
 	workers->last = &workers->first;
@@ -187,6 +217,7 @@ workers_create(struct workers **ret, struct store *store,
 	(void)pthread_cond_init(&workers->gone, NULL);
 	(void)pthread_cond_init(&workers->need, NULL);
 	workers->last = &workers->first;
+	workers->line_last = &workers->line;
 	workers->stop.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	workers->stop.kill_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (workers->stop.end_fd < 0 || workers->stop.kill_fd < 0) {
@@ -204,6 +235,19 @@ workers_create(struct workers **ret, struct store *store,
 	return true;
 }
 
+/* With the lock held, which it keeps: there is one more thing for a worker to do. */
+static void
+need_worker(struct workers *workers)
+{
+	if (workers->waiting + (line_waits(workers) ? 1 : 0) > workers->idle) {
+		workers->threads++;
+		workers->wanted++;
+		(void)pthread_cond_signal(&workers->need);
+	} else {
+		(void)pthread_cond_signal(&workers->work);
+	}
+}
+
 void
 workers_push(struct workers *workers, struct call *call)
 {
@@ -213,12 +257,20 @@ workers_push(struct workers *workers, struct call *call)
 	*workers->last = call;
 	workers->last = &call->next;
 	workers->waiting++;
-	if (workers->waiting > workers->idle) {
-		workers->threads++;
-		workers->wanted++;
-		(void)pthread_cond_signal(&workers->need);
-	} else {
-		(void)pthread_cond_signal(&workers->work);
+	need_worker(workers);
+	(void)pthread_mutex_unlock(&workers->lock);
+}
+
+void
+workers_push_brief(struct workers *workers, struct call *first, struct call *last, size_t count)
+{
+	(void)atomic_fetch_add(&workers->running, (long long)count);
+	(void)pthread_mutex_lock(&workers->lock);
+	bool waited = workers->line_taken || workers->line != NULL;
+	*workers->line_last = first;
+	workers->line_last = &last->next;
+	if (!waited) {
+		need_worker(workers);
 	}
 	(void)pthread_mutex_unlock(&workers->lock);
 }

@@ -1,4 +1,5 @@
-/* Worker threads, started on demand: each makes one call at a time. How many there can be is decided by the slots.
+/* Worker threads, started on demand: each makes one call at a time. How many there can be is decided by the slots. Calls of brief
+ * handlers wait in a line of their own, which one worker at a time works off.
  * Threads: workers_push() from any thread; the rest on main. Workers come from a thread of their own kind, never from the
  * one that pushes: they must not inherit its confinement (receiver/base/confine.h). */
 #ifndef HOOKLATCH_DISPATCH_WORKERS_H
@@ -15,6 +16,9 @@ bool workers_create(struct workers **ret, struct store *store,
 /* Takes the call. When no thread can be started the call waits for one that becomes free; where there is none, it is given
  * back uncounted. */
 void workers_push(struct workers *workers, struct call *call);
+/* The same for `count` calls of brief handlers, linked by `next`. */
+void workers_push_brief(struct workers *workers, struct call *first, struct call *last,
+                        size_t count);
 int64_t workers_running(const struct workers *workers); /* calls that wait or run */
 /* Tells all running handlers to end: politely, or at once. */
 void workers_end(struct workers *workers, bool at_once);

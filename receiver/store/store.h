@@ -96,7 +96,8 @@ struct claim {
 	int slot;              /* dispatch's own */
 	/* results */
 	bool claimed;
-	bool later;     /* still pending, but due later */
+	bool later;     /* still pending, due at due_ns */
+	bool refused;   /* nothing can be written now: no claim can */
 	int64_t due_ns; /* when later */
 	bool retry;     /* it needs a token; as dispatch knows it, and when later, as it is */
 	int64_t attempts;

@@ -15,6 +15,7 @@ import { Foreign } from './foreign.mjs';
 import { sink } from './sink.mjs';
 
 const SENDERS = 8;
+const REST_MS = 60; // the most that a sender waits before its next event: what is handled must keep up with what is taken
 const TIES = ['accepted', 'duplicate', 'revived'];
 const retry = { attempts: 1000, first: '50ms', factor: 2, max: '1s' };
 const settingsOf = (url) => ({
@@ -67,7 +68,10 @@ class Sender {
 
   async run(over) {
     await Promise.all(Array.from({ length: SENDERS }, async () => {
-      while (!over()) await this.#send(this.#next());
+      while (!over()) {
+        await this.#send(this.#next());
+        await pause(this.dice.below(REST_MS));
+      }
     }));
   }
 

@@ -413,7 +413,8 @@ refuse(struct intent *intent, enum arrival_result result)
 		struct claim *claim = CONTAINER(intent, struct claim, intent);
 		claim->claimed = false;
 		claim->later = true;
-		claim->due_ns = clock_wall_ns() + STORE_PROBE_NS;
+		claim->refused = true;
+		claim->due_ns = claim->expected_due_ns;
 		return true;
 	}
 	case INTENT_RESULT:

@@ -418,6 +418,65 @@ one_that_fails_while_a_stale_claim_is_under_way_is_not_lost(void)
 	end();
 }
 
+/* Full disk: each claim would be refused, and come back. */
+static void
+nothing_is_claimed_while_nothing_can_be_written(void)
+{
+	enum {
+		WAITING = 3 * WINDOW_ROWS
+	};
+	begin(8, 1000 * A_SECOND, 1000);
+	struct line *line = line_with(1, &plain);
+	notes.fetch_count = 0;
+	for (int64_t i = 1; i <= WAITING; i++) {
+		due(line, 0, i, i);
+	}
+	due(line, 1, WAITING + 1, 1);
+	CHECK(pump(WAITING) == INT64_MAX && notes.claim_count == 4);
+	const struct note refused = notes.claims[0];
+	struct window_item again = { 1, refused.seq, 1 };
+	schedule_hold(notes.schedule, 10 * A_SECOND);
+	for (size_t i = 0; i < 4; i++) {
+		again.seq = notes.claims[i].seq;
+		schedule_claimed(line, notes.claims[i].lane, again.seq, false, &again);
+		(void)schedule_give_slot(notes.schedule, 1, notes.claims[i].slot);
+	}
+	notes.claim_count = 0;
+	for (int64_t now = WAITING; now < 10 * A_SECOND; now += A_SECOND / 100) {
+		CHECK(pump(now) == 10 * A_SECOND);
+	}
+	CHECK(notes.claim_count == 0 && notes.fetch_count == 0);
+	(void)pump(10 * A_SECOND);
+	CHECK(notes.claim_count == 4);
+	end();
+}
+
+static void
+fresh_ones_of_a_brief_handler_pass_what_waits(void)
+{
+	const struct line_settings brief = { .concurrency = 2,
+		                             .brief = true,
+		                             .max_wait_ns = 60 * NS_PER_S };
+	begin(0, A_SECOND, 1);
+	struct line *line = line_with(1, &brief);
+	for (int64_t i = 1; i <= 5; i++) {
+		due(line, 0, i, i);
+	}
+	(void)pump(10);
+	CHECK(notes.claim_count == 2); /* of those on disk no more are on their way at once */
+	for (int i = 2; i < SLOTS_AHEAD; i++) {
+		CHECK(schedule_take_slot(notes.schedule, 1) == SLOT_AHEAD);
+	}
+	CHECK(schedule_take_slot(notes.schedule, 1) == SLOT_NONE);
+	struct line_view view;
+	line_view(line, 10, &view);
+	CHECK(view.in_use == 2 && view.concurrency == 2);
+	schedule_pause(line, INT64_MAX, 10);
+	(void)schedule_give_slot(notes.schedule, 1, SLOT_AHEAD);
+	CHECK(schedule_take_slot(notes.schedule, 1) == SLOT_NONE);
+	end();
+}
+
 static void
 nothing_begins_after_the_close(void)
 {
@@ -457,6 +516,10 @@ main(int argc, char **argv)
 		  what_a_consumer_takes_is_not_tried_here },
 		{ "one that fails while a stale claim is under way is not lost",
 		  one_that_fails_while_a_stale_claim_is_under_way_is_not_lost },
+		{ "nothing is claimed while nothing can be written",
+		  nothing_is_claimed_while_nothing_can_be_written },
+		{ "fresh ones of a brief handler pass what waits",
+		  fresh_ones_of_a_brief_handler_pass_what_waits },
 		{ "nothing begins after the close", nothing_begins_after_the_close },
 	};
 	return check_main(argc, argv, tests, COUNT(tests));

@@ -8,12 +8,19 @@
 #include "tests/unit/check.h"
 
 static void
+begin(struct slots *slots, struct shared_slots *shared, int64_t concurrency)
+{
+	slots_init(slots, shared);
+	slots_change(slots, concurrency, false);
+}
+
+static void
 the_own_slot_comes_first_then_shared_ones(void)
 {
 	struct shared_slots shared;
 	struct slots a;
 	shared_slots_init(&shared, 2);
-	slots_init(&a, &shared, 4);
+	begin(&a, &shared, 4);
 	CHECK(slots_take(&a) == SLOT_OWN);
 	CHECK(slots_take(&a) == SLOT_SHARED && slots_take(&a) == SLOT_SHARED);
 	CHECK(slots_take(&a) == SLOT_NONE); /* concurrency allows it, but nothing is left */
@@ -34,14 +41,14 @@ concurrency_bounds_a_handler(void)
 	struct shared_slots shared;
 	struct slots a;
 	shared_slots_init(&shared, 100);
-	slots_init(&a, &shared, 3);
+	begin(&a, &shared, 3);
 	CHECK(slots_take(&a) == SLOT_OWN && slots_take(&a) == SLOT_SHARED);
 	CHECK(slots_take(&a) == SLOT_SHARED && slots_take(&a) == SLOT_NONE);
 	CHECK(atomic_load(&shared.free) == 98);
 	slots_give(&a, SLOT_SHARED);
 	CHECK(slots_take(&a) == SLOT_SHARED && slots_take(&a) == SLOT_NONE);
 	struct slots one;
-	slots_init(&one, &shared, 1);
+	begin(&one, &shared, 1);
 	CHECK(slots_take(&one) == SLOT_OWN && slots_take(&one) == SLOT_NONE);
 }
 
@@ -54,14 +61,14 @@ a_handler_that_hangs_in_all_its_slots_leaves_the_others_theirs(void)
 		struct slots greedy;
 		struct slots others[8];
 		shared_slots_init(&shared, workers);
-		slots_init(&greedy, &shared, 1000);
+		begin(&greedy, &shared, 1000);
 		int64_t held = 0;
 		while (slots_take(&greedy) != SLOT_NONE) {
 			held++;
 		}
 		CHECK_ROW(held == workers + 1, "%" PRId64 " held of %" PRId64, held, workers);
 		for (size_t i = 0; i < COUNT(others); i++) {
-			slots_init(&others[i], &shared, 4);
+			begin(&others[i], &shared, 4);
 			CHECK(slots_take(&others[i]) == SLOT_OWN);
 			CHECK(slots_take(&others[i]) == SLOT_NONE);
 			slots_give(&others[i], SLOT_OWN);
@@ -76,19 +83,46 @@ concurrency_can_be_changed_while_calls_run(void)
 	struct shared_slots shared;
 	struct slots a;
 	shared_slots_init(&shared, 10);
-	slots_init(&a, &shared, 4);
+	begin(&a, &shared, 4);
 	for (int i = 0; i < 4; i++) {
 		CHECK(slots_take(&a) != SLOT_NONE);
 	}
-	slots_change(&a, -3); /* to 1 */
+	slots_change(&a, 1, false);
 	slots_give(&a, SLOT_SHARED);
 	slots_give(&a, SLOT_SHARED);
 	slots_give(&a, SLOT_SHARED);
 	CHECK(slots_take(&a) == SLOT_NONE);
 	slots_give(&a, SLOT_OWN);
 	CHECK(slots_take(&a) == SLOT_OWN && slots_take(&a) == SLOT_NONE);
-	slots_change(&a, 1);
+	slots_change(&a, 2, false);
 	CHECK(slots_take(&a) == SLOT_SHARED && slots_take(&a) == SLOT_NONE);
+}
+
+static void
+brief_calls_are_claimed_ahead_and_take_no_shared_slots(void)
+{
+	struct shared_slots shared;
+	struct slots a;
+	shared_slots_init(&shared, 2);
+	begin(&a, &shared, 4);
+	CHECK(slots_take(&a) == SLOT_OWN && slots_take(&a) == SLOT_SHARED);
+	slots_change(&a, 4, true); /* while two calls run as before */
+	CHECK(slots_taken(&a) == 2);
+	for (int i = 2; i < SLOTS_AHEAD; i++) {
+		CHECK(slots_take(&a) == SLOT_AHEAD);
+	}
+	CHECK(slots_take(&a) == SLOT_NONE && atomic_load(&shared.free) == 1);
+	slots_give(&a, SLOT_OWN);
+	CHECK(slots_take(&a) == SLOT_AHEAD && slots_take(&a) == SLOT_NONE);
+	slots_change(&a, 4, false); /* and back: none until most of those are over */
+	for (int i = 1; i < SLOTS_AHEAD - 3; i++) {
+		slots_give(&a, SLOT_AHEAD);
+		CHECK(slots_take(&a) == SLOT_NONE);
+	}
+	slots_give(&a, SLOT_AHEAD);
+	CHECK(slots_take(&a) == SLOT_OWN && slots_take(&a) == SLOT_NONE);
+	slots_give(&a, SLOT_SHARED);
+	CHECK(atomic_load(&shared.free) == 2);
 }
 
 static void
@@ -97,7 +131,7 @@ a_stop_gives_no_more_slots(void)
 	struct shared_slots shared;
 	struct slots a;
 	shared_slots_init(&shared, 10);
-	slots_init(&a, &shared, 4);
+	begin(&a, &shared, 4);
 	CHECK(slots_take(&a) == SLOT_OWN);
 	atomic_store(&shared.closed, true);
 	CHECK(slots_take(&a) == SLOT_NONE);
@@ -197,7 +231,7 @@ threads_never_hold_more_than_there_is(void)
 	pthread_t threads[COUNT(members)];
 	shared_slots_init(&crowd.shared, WORKERS);
 	for (int i = 0; i < HANDLERS; i++) {
-		slots_init(&crowd.slots[i], &crowd.shared, CONCURRENCY);
+		begin(&crowd.slots[i], &crowd.shared, CONCURRENCY);
 	}
 	for (size_t i = 0; i < COUNT(members); i++) {
 		members[i] = (struct member){ &crowd, (int)(i / CROWD), check.seed + i };
@@ -231,6 +265,8 @@ main(int argc, char **argv)
 		  a_handler_that_hangs_in_all_its_slots_leaves_the_others_theirs },
 		{ "concurrency can be changed while calls run",
 		  concurrency_can_be_changed_while_calls_run },
+		{ "brief calls are claimed ahead and take no shared slots",
+		  brief_calls_are_claimed_ahead_and_take_no_shared_slots },
 		{ "a stop gives no more slots", a_stop_gives_no_more_slots },
 		{ "threads never hold more than there is, and the own slot is always there",
 		  threads_never_hold_more_than_there_is },
