@@ -32,6 +32,8 @@ export async function disturb(t, hook, fault) {
     // Lets it go its way again, and gives the calls that were seen.
     async end() {
       child.kill('SIGTERM');
+      // A delay that is under way while a program is started can make it wait for ever; without it the kernel detaches.
+      await within('strace to let go', gone, { deadline: 5000 }).catch(() => child.kill('SIGKILL'));
       await gone;
       return fs.readFileSync(trace, 'utf8').split('\n').filter((line) => /^\d+ +\w+\(/.test(line));
     },
