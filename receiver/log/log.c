@@ -1,7 +1,6 @@
 #include "receiver/log/log.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -126,9 +125,10 @@ void
 log_number(struct log_line *line, const char *name, int64_t value)
 {
 	if (line->on) {
-		char text[24];
-		int size = snprintf(text, sizeof(text), "%" PRId64, value);
-		put_field(line, name, text, (size_t)size);
+		struct buffer rest = rest_of(line);
+		put_name(&rest, name);
+		buffer_number(&rest, value);
+		line->size += rest.failed ? 0 : rest.size;
 	}
 }
 
