@@ -15,6 +15,7 @@ settings_of(const struct handler *handler)
 	return (struct line_settings){
 		.concurrency = settings->concurrency,
 		.brief = handler->kind->brief,
+		.on_store = handler->kind->commit != NULL,
 		.max_wait_ns = settings->retry.max_ns,
 		.has_budget = settings->retry_budget.entry.node != NULL,
 		.rate = settings->retry_budget.rate,

@@ -169,7 +169,8 @@ line_ran_ns(const struct line *line, int64_t now_ns)
 static void
 set_up(struct line *line, const struct line_settings *settings, int64_t now_ns)
 {
-	slots_change(&line->slots, settings->concurrency, settings->brief);
+	slots_change(&line->slots, settings->brief ? SLOTS_AHEAD : settings->concurrency,
+	             settings->brief || settings->on_store);
 	if (settings->has_budget && line->settings.has_budget) {
 		budget_change(&line->budget, settings->rate, settings->burst, now_ns);
 	} else if (settings->has_budget) {

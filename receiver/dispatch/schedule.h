@@ -30,6 +30,7 @@ struct schedule_listener {
 struct line_settings {
 	int64_t concurrency;
 	bool brief;          /* its calls wait in line: fresh ones may pass what waits on disk */
+	bool on_store;       /* the store thread makes its calls */
 	int64_t max_wait_ns; /* no wait of a retry is longer */
 	bool has_budget;
 	int64_t rate;

@@ -16,15 +16,14 @@ slots_init(struct slots *slots, struct shared_slots *shared)
 	atomic_init(&slots->most, 0);
 	atomic_init(&slots->room, 0);
 	atomic_init(&slots->own, 1);
-	atomic_init(&slots->brief, false);
+	atomic_init(&slots->apart, false);
 }
 
 void
-slots_change(struct slots *slots, int64_t concurrency, bool brief)
+slots_change(struct slots *slots, int64_t most, bool apart)
 {
-	long long most = brief ? SLOTS_AHEAD : concurrency;
 	long long before = atomic_exchange(&slots->most, most);
-	atomic_store(&slots->brief, brief);
+	atomic_store(&slots->apart, apart);
 	(void)atomic_fetch_add(&slots->room, most - before);
 }
 
@@ -52,8 +51,8 @@ slots_take(struct slots *slots)
 	if (atomic_load(&slots->shared->closed) || !take_one(&slots->room)) {
 		return SLOT_NONE;
 	}
-	if (atomic_load(&slots->brief)) {
-		return SLOT_AHEAD;
+	if (atomic_load(&slots->apart)) {
+		return SLOT_APART;
 	}
 	int free = 1;
 	if (atomic_compare_exchange_strong(&slots->own, &free, 0)) {
@@ -69,7 +68,7 @@ slots_take(struct slots *slots)
 void
 slots_give(struct slots *slots, enum slot slot)
 {
-	ALWAYS(slot == SLOT_OWN || slot == SLOT_SHARED || slot == SLOT_AHEAD, "slot");
+	ALWAYS(slot == SLOT_OWN || slot == SLOT_SHARED || slot == SLOT_APART, "slot");
 	if (slot == SLOT_OWN) {
 		atomic_store(&slots->own, 1);
 	} else if (slot == SLOT_SHARED) {

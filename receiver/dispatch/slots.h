@@ -1,7 +1,8 @@
 /* Slots: who may call a handler now. Each handler has one slot of its own, that nobody else can take; further calls up to
  * its `concurrency` take shared ones. So a handler that hangs in all its slots never delays another.
- * Calls of a brief handler (handlers/handler.h) wait in line for one worker and hold up nobody: they take no shared slots, and
- * SLOTS_AHEAD of them may be claimed, not `concurrency`, so that a whole batch of fresh deliveries runs at once.
+ * Calls that no worker is kept by take no shared slots: those on the store thread, and those of a brief handler
+ * (handlers/handler.h), which wait in line for one worker. Of the latter SLOTS_AHEAD may be claimed, not `concurrency`, so that
+ * a whole batch of fresh deliveries runs at once.
  * Both the store (for fresh deliveries) and dispatch (for all others) take slots, by atomic counters alone.
  * Threads: any. */
 #ifndef HOOKLATCH_DISPATCH_SLOTS_H
@@ -17,7 +18,7 @@ enum slot {
 	SLOT_NONE = -1,
 	SLOT_OWN,
 	SLOT_SHARED,
-	SLOT_AHEAD,
+	SLOT_APART,
 };
 
 struct shared_slots {
@@ -28,15 +29,15 @@ struct shared_slots {
 struct slots {
 	struct shared_slots *shared;
 	atomic_llong most;
-	atomic_llong room; /* calls that `concurrency`, or SLOTS_AHEAD, still allows */
+	atomic_llong room; /* calls that are still allowed */
 	atomic_int own;    /* 1: free */
-	atomic_bool brief;
+	atomic_bool apart; /* it takes no shared ones */
 };
 
 void shared_slots_init(struct shared_slots *shared, int64_t count);
 void slots_init(struct slots *slots, struct shared_slots *shared);
 /* From one setting to another: what is taken stays so. One thread. */
-void slots_change(struct slots *slots, int64_t concurrency, bool brief);
+void slots_change(struct slots *slots, int64_t most, bool apart);
 int64_t slots_taken(const struct slots *slots);
 enum slot slots_take(struct slots *slots);
 void slots_give(struct slots *slots, enum slot slot);

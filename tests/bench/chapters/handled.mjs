@@ -21,6 +21,7 @@ const handlers = {
   sql: {
     shown: '`sql`, an insert',
     keys: () => ({
+      concurrency: IN_A_COMMIT,
       setup: 'CREATE TABLE IF NOT EXISTS handled (sequence INTEGER PRIMARY KEY)', sql: 'INSERT INTO handled VALUES (:sequence)',
     }),
   },
@@ -171,7 +172,7 @@ export function show({ accept, rows }) {
         name === 'http' ? of.percent(sinkOf) : '–',
       ];
     })),
-    `Bodies of 8 KiB over ${CONNECTIONS} connections, \`workers: ${WORKERS}\`, \`concurrency: ${WORKERS}\` for \`http\` and \`exec\`; accept `
+    `Bodies of 8 KiB over ${CONNECTIONS} connections, \`workers: ${WORKERS}\`, \`concurrency: ${WORKERS}\` for \`http\` and \`exec\`, ${IN_A_COMMIT} for \`sql\`; accept `
       + `alone: ${range(accept, 0)}/s. Sustained: the backlog grew by less than ${GROWN_MOST * 100} % of what was done. The limits, on the `
       + `server's core: for \`exec\` posix_spawn and wait of /bin/true on ${WORKERS} threads; for \`http\` libcurl on ${WORKERS} threads `
       + "against the same receiver, on the generator's core; for `log` and `sql` commits of SQLite of "

@@ -465,14 +465,14 @@ fresh_ones_of_a_brief_handler_pass_what_waits(void)
 	(void)pump(10);
 	CHECK(notes.claim_count == 2); /* of those on disk no more are on their way at once */
 	for (int i = 2; i < SLOTS_AHEAD; i++) {
-		CHECK(schedule_take_slot(notes.schedule, 1) == SLOT_AHEAD);
+		CHECK(schedule_take_slot(notes.schedule, 1) == SLOT_APART);
 	}
 	CHECK(schedule_take_slot(notes.schedule, 1) == SLOT_NONE);
 	struct line_view view;
 	line_view(line, 10, &view);
 	CHECK(view.in_use == 2 && view.concurrency == 2);
 	schedule_pause(line, INT64_MAX, 10);
-	(void)schedule_give_slot(notes.schedule, 1, SLOT_AHEAD);
+	(void)schedule_give_slot(notes.schedule, 1, SLOT_APART);
 	CHECK(schedule_take_slot(notes.schedule, 1) == SLOT_NONE);
 	end();
 }

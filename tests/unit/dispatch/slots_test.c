@@ -106,20 +106,20 @@ brief_calls_are_claimed_ahead_and_take_no_shared_slots(void)
 	shared_slots_init(&shared, 2);
 	begin(&a, &shared, 4);
 	CHECK(slots_take(&a) == SLOT_OWN && slots_take(&a) == SLOT_SHARED);
-	slots_change(&a, 4, true); /* while two calls run as before */
+	slots_change(&a, SLOTS_AHEAD, true); /* while two calls run as before */
 	CHECK(slots_taken(&a) == 2);
 	for (int i = 2; i < SLOTS_AHEAD; i++) {
-		CHECK(slots_take(&a) == SLOT_AHEAD);
+		CHECK(slots_take(&a) == SLOT_APART);
 	}
 	CHECK(slots_take(&a) == SLOT_NONE && atomic_load(&shared.free) == 1);
 	slots_give(&a, SLOT_OWN);
-	CHECK(slots_take(&a) == SLOT_AHEAD && slots_take(&a) == SLOT_NONE);
+	CHECK(slots_take(&a) == SLOT_APART && slots_take(&a) == SLOT_NONE);
 	slots_change(&a, 4, false); /* and back: none until most of those are over */
 	for (int i = 1; i < SLOTS_AHEAD - 3; i++) {
-		slots_give(&a, SLOT_AHEAD);
+		slots_give(&a, SLOT_APART);
 		CHECK(slots_take(&a) == SLOT_NONE);
 	}
-	slots_give(&a, SLOT_AHEAD);
+	slots_give(&a, SLOT_APART);
 	CHECK(slots_take(&a) == SLOT_OWN && slots_take(&a) == SLOT_NONE);
 	slots_give(&a, SLOT_SHARED);
 	CHECK(atomic_load(&shared.free) == 2);
