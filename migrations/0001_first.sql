@@ -33,8 +33,8 @@ CREATE TABLE events (
 	event_id TEXT NOT NULL,
 	type TEXT NOT NULL,
 	received_at TEXT NOT NULL,
+	hash BLOB NOT NULL, -- XXH3-128 of the body; before what is long, so that a repeat is judged by one page
 	headers TEXT NOT NULL,
-	hash BLOB NOT NULL, -- XXH3-128 of the body
 	body BLOB,          -- NULL: purged or erased
 	UNIQUE (source, event_id)
 );

@@ -35,8 +35,8 @@ queue_wake(struct queue *queue)
 	(void)eventfd_write(queue->fd, 1); /* EAGAIN: it is already signalled for ever */
 }
 
-void
-queue_push(struct queue *queue, struct queue_item *item)
+bool
+queue_put(struct queue *queue, struct queue_item *item)
 {
 	item->next = NULL;
 	(void)pthread_mutex_lock(&queue->lock);
@@ -44,7 +44,13 @@ queue_push(struct queue *queue, struct queue_item *item)
 	*queue->tail = item;
 	queue->tail = &item->next;
 	(void)pthread_mutex_unlock(&queue->lock);
-	if (empty) {
+	return empty;
+}
+
+void
+queue_push(struct queue *queue, struct queue_item *item)
+{
+	if (queue_put(queue, item)) {
 		queue_wake(queue);
 	}
 }

@@ -21,6 +21,8 @@ struct queue {
 bool queue_init(struct queue *queue, struct error *err) MUST_CHECK;
 void queue_finish(struct queue *queue);
 void queue_push(struct queue *queue, struct queue_item *item);
+/* The same, and wakes nobody: true when the caller must do so soon, once for all that comes meanwhile. */
+bool queue_put(struct queue *queue, struct queue_item *item) MUST_CHECK;
 /* The items in their order, or NULL. Clears the wake-up. */
 struct queue_item *queue_take(struct queue *queue);
 void queue_wake(struct queue *queue); /* wakes the consumer without an item */

@@ -191,6 +191,28 @@ drop(struct gathering *gathering)
 	net_memory_release(gathering->request->loop->intake->net, gathering->bytes);
 }
 
+/* On a core that both share each wake-up would make a batch of one. */
+static void
+announce(struct intake_loop *loop, bool sleeps)
+{
+	if (!sleeps && loop->unannounced == 0) {
+		return;
+	}
+	loop->unannounced++;
+	if (loop->unannounced == INTAKE_UNANNOUNCED_MOST) {
+		arrivals_announce(loop);
+	}
+}
+
+void
+arrivals_announce(struct intake_loop *loop)
+{
+	if (loop->unannounced > 0) {
+		loop->unannounced = 0;
+		store_wake(loop->intake->store);
+	}
+}
+
 static void
 ON_THREAD(net_thread) submit(struct intake *intake, const struct gathering *gathering)
 {
@@ -206,7 +228,7 @@ ON_THREAD(net_thread) submit(struct intake *intake, const struct gathering *gath
 	gathering->first->since_ns = clock_boot_ns();
 	gathering->first->cookie = waiting_add(&request->loop->waiting, request);
 	(void)atomic_fetch_add(&intake->waiting, 1);
-	store_submit(intake->store, &gathering->first->intent);
+	announce(request->loop, store_submit_quietly(intake->store, &gathering->first->intent));
 }
 
 /* Elements that nobody wants, beside some that are. */

@@ -509,6 +509,12 @@ on_gone(void *context, struct http_exchange *exchange)
 }
 
 static void
+on_turned(void *context, struct net_loop *loop)
+{
+	arrivals_announce(&((struct intake *)context)->loops[net_loop_index(loop)]);
+}
+
+static void
 on_ended(void *context)
 {
 	(void)context;
@@ -524,6 +530,7 @@ intake_service(struct intake *intake)
 		                      .request = on_request,
 		                      .refused = on_refused,
 		                      .gone = on_gone,
+		                      .turned = on_turned,
 		                      .ended = on_ended };
 }
 

@@ -32,6 +32,9 @@ struct request {
 	size_t reserved; /* bytes of the memory budget, once the body has left the exchange */
 };
 
+/* Arrivals that the store is woken for at once, when a turn of the loop brings as many. */
+#define INTAKE_UNANNOUNCED_MOST 32
+
 struct intake_loop {
 	struct intake *intake;
 	size_t index;
@@ -45,6 +48,7 @@ struct intake_loop {
 	size_t spare_arrival_count;
 	struct buffer headers; /* of the request at hand */
 	struct answer_space answers;
+	size_t unannounced; /* arrivals on their way since the first that the store is to be woken for; 0: it knows */
 	int64_t diagnosed_ns; /* when a refused signature was looked into last */
 	int64_t told_ns; /* refusals in the log: when the last was told, how many more may be at once, and were not */
 	int64_t tellable;
@@ -96,5 +100,7 @@ const char *endpoint_methods(const struct source *source);
 
 /* arrivals.c: the events of a verified request go to the store; or it is answered at once. */
 void request_submit(struct intake *intake, struct request *request) ON_THREAD(net_thread);
+/* Wakes the store for what was submitted in this turn of the loop. */
+void arrivals_announce(struct intake_loop *loop) ON_THREAD(net_thread);
 
 #endif

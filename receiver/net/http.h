@@ -81,6 +81,8 @@ struct http_service {
 	void (*refused)(void *context, struct http_exchange *exchange, enum http_refusal refusal);
 	/* The connection is gone before the answer. */
 	void (*gone)(void *context, struct http_exchange *exchange);
+	/* A loop has done all that was ready. May be NULL. */
+	void (*turned)(void *context, struct net_loop *loop);
 	/* A loop has ended; the last call on its thread. May be NULL. */
 	void (*ended)(void *context);
 };

@@ -314,8 +314,14 @@ loop_run(void *context)
 		log_say(LOG_WARN, "thread.unconfined", "a net loop keeps all system calls: %s",
 		        err.text);
 	}
-	(void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	thread_is(&net_thread);
+	const struct http_service *service = &loop->net->service;
+	while (!loop->ended) {
+		(void)event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+		if (service->turned != NULL) {
+			service->turned(service->context, loop);
+		}
+	}
 	while (!TAILQ_EMPTY(&loop->open)) {
 		connection_close(TAILQ_FIRST(&loop->open));
 	}

@@ -350,6 +350,9 @@ bool store_start(struct store *store, const struct store_listener *listener, str
 int64_t store_close(struct store *store);
 
 void store_submit(struct store *store, struct intent *intent);
+/* The same, but the store sleeps on: true when the caller must store_wake() it soon. */
+bool store_submit_quietly(struct store *store, struct intent *intent) MUST_CHECK;
+void store_wake(struct store *store);
 void arrival_empty(struct arrival *arrival); /* lets go of what it holds */
 void arrival_free(struct arrival *arrival);  /* and of itself */
 /* Runs a statement of a user, or several, with these parameters (":name"), inside the effect's transaction. */

@@ -785,7 +785,7 @@ count_window(struct reader *reader, const struct filter *filter, bool letters, c
 	buffer_text(
 		&sql,
 		"SELECT d.state, d.outcome IS NOT NULL OR EXISTS (SELECT 1 FROM json_each(?2) AS g WHERE g.key = h.name "
-		"AND (d.state = 2 OR d.first_failed_at < g.value)), e.body IS NULL, count(*)");
+		"AND (d.state = 2 OR d.first_failed_at < g.value)), typeof(e.body) = 'null', count(*)");
 	if (letters) {
 		dead_where(filter, ids, &sql);
 	} else {

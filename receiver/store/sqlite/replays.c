@@ -193,7 +193,7 @@ slice_sql(const struct replay *replay, struct buffer *sql)
 	if (replay->of_dead) {
 		buffer_text(
 			sql,
-			"SELECT l.seq, l.handler, l.id, d.state, d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0), coalesce(d.due, 0) FROM dead_letter AS l "
+			"SELECT l.seq, l.handler, l.id, d.state, d.outcome IS NOT NULL, typeof(e.body) = 'null', coalesce(d.first_failed_at, 0), coalesce(d.due, 0) FROM dead_letter AS l "
 			"JOIN delivery AS d ON d.seq = l.seq AND d.handler = l.handler "
 			"JOIN events AS e ON e.seq = l.seq JOIN handler AS h ON h.id = l.handler "
 			"WHERE l.id > ?1 AND l.id <= ?2 AND ?3 IS ?3");
@@ -203,13 +203,13 @@ slice_sql(const struct replay *replay, struct buffer *sql)
 	} else if (replay->handler != 0) {
 		buffer_text(
 			sql,
-			"SELECT e.seq, ?3, e.seq, coalesce(d.state, -1), d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0), coalesce(d.due, 0) FROM events AS e "
+			"SELECT e.seq, ?3, e.seq, coalesce(d.state, -1), d.outcome IS NOT NULL, typeof(e.body) = 'null', coalesce(d.first_failed_at, 0), coalesce(d.due, 0) FROM events AS e "
 			"LEFT JOIN delivery AS d ON d.seq = e.seq AND d.handler = ?3 "
 			"WHERE e.seq > ?1 AND e.seq <= ?2 AND ?3 IS ?3");
 	} else {
 		buffer_text(
 			sql,
-			"SELECT d.seq, d.handler, d.seq, d.state, d.outcome IS NOT NULL, e.body IS NULL, coalesce(d.first_failed_at, 0), coalesce(d.due, 0) FROM delivery AS d "
+			"SELECT d.seq, d.handler, d.seq, d.state, d.outcome IS NOT NULL, typeof(e.body) = 'null', coalesce(d.first_failed_at, 0), coalesce(d.due, 0) FROM delivery AS d "
 			"JOIN events AS e ON e.seq = d.seq JOIN handler AS h ON h.id = d.handler "
 			"WHERE d.seq > ?1 AND d.seq <= ?2 AND ?3 IS ?3");
 		if (replay->ids != NULL) {

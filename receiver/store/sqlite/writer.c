@@ -1048,6 +1048,18 @@ store_submit(struct store *store, struct intent *intent)
 }
 
 bool
+store_submit_quietly(struct store *store, struct intent *intent)
+{
+	return queue_put(&store->inbox, &intent->item);
+}
+
+void
+store_wake(struct store *store)
+{
+	queue_wake(&store->inbox);
+}
+
+bool
 store_change(struct store *store, struct change *change, struct error *err)
 {
 	change->intent.kind = INTENT_CHANGE;
