@@ -193,7 +193,7 @@ drop(struct gathering *gathering)
 
 /* On a core that both share each wake-up would make a batch of one. */
 static void
-announce(struct intake_loop *loop, bool sleeps)
+ON_THREAD(net_thread) announce(struct intake_loop *loop, bool sleeps)
 {
 	if (!sleeps && loop->unannounced == 0) {
 		return;

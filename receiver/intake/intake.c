@@ -511,6 +511,7 @@ on_gone(void *context, struct http_exchange *exchange)
 static void
 on_turned(void *context, struct net_loop *loop)
 {
+	thread_is(&net_thread);
 	arrivals_announce(&((struct intake *)context)->loops[net_loop_index(loop)]);
 }
 

@@ -314,7 +314,6 @@ loop_run(void *context)
 		log_say(LOG_WARN, "thread.unconfined", "a net loop keeps all system calls: %s",
 		        err.text);
 	}
-	thread_is(&net_thread);
 	const struct http_service *service = &loop->net->service;
 	while (!loop->ended) {
 		(void)event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
@@ -322,11 +321,12 @@ loop_run(void *context)
 			service->turned(service->context, loop);
 		}
 	}
+	thread_is(&net_thread);
 	while (!TAILQ_EMPTY(&loop->open)) {
 		connection_close(TAILQ_FIRST(&loop->open));
 	}
-	if (loop->net->service.ended != NULL) {
-		loop->net->service.ended(loop->net->service.context);
+	if (service->ended != NULL) {
+		service->ended(service->context);
 	}
 	OPENSSL_thread_stop();
 }
