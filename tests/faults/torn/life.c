@@ -557,10 +557,11 @@ insert_old(sqlite3 *database, int64_t number)
 	char *headers = life_headers(number);
 	struct event_hash hash = event_hash_of((struct span){ body, size });
 	sqlite3_stmt *statement;
-	ALWAYS(sqlite3_prepare_v2(database,
-	                          "INSERT INTO events VALUES (?1, 'shop', 'e' || ?1, 'order', "
-	                          "'2026-01-02T03:04:05.000000Z', ?2, ?3, ?4)",
-	                          -1, &statement, NULL) == SQLITE_OK,
+	ALWAYS(sqlite3_prepare_v2(
+		       database,
+		       "INSERT INTO events (seq, source, event_id, type, received_at, headers, hash, body) VALUES (?1, 'shop', 'e' || ?1, 'order', "
+		       "'2026-01-02T03:04:05.000000Z', ?2, ?3, ?4)",
+		       -1, &statement, NULL) == SQLITE_OK,
 	       "old-event");
 	(void)sqlite3_bind_int64(statement, 1, number);
 	(void)sqlite3_bind_text(statement, 2, headers, -1, SQLITE_STATIC);
