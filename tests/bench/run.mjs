@@ -1,5 +1,5 @@
 // make bench: plays chapters (tests/bench/chapters) one after the other on this machine, keeps what each of them measured in
-// build/bench/results/NAME.json, and makes one report of all that are there and of the same commit. Prints it. Node 18, no packages.
+// build/bench/results/NAME.json, and makes one report of all that still hold. Prints it. Node 18, no packages.
 //
 // A chapter exports `title`, `measure(bench)` (see kit.mjs) which returns what can be kept as JSON, `show(result)` (Markdown), and
 // `goals(result)` ([{ goal: number in the list of goals or null, name, asked, value, reached, way }]); where it wants to also
@@ -32,9 +32,12 @@ function git(...args) {
   return asked.status === 0 ? asked.stdout.trim() : '';
 }
 
-// Of what is measured: the last commit that changed the program or the bench. What the bench itself writes does not count.
-function commitNow() {
-  const paths = ['--', 'receiver', 'handlers', 'migrations', 'Makefile', 'tests/bench', ':!tests/bench/RESULTS.md', ':!tests/bench/*.svg'];
+const MEASURED = ['receiver', 'handlers', 'migrations', 'Makefile', 'tests/bench/kit.mjs', 'tests/bench/servers.mjs', 'tests/bench/fill.mjs',
+  'tests/bench/load.c', 'tests/bench/limits', 'tests/bench/peers', 'tests/bench/profile'];
+
+// Of what a chapter measures and measures with: the last commit that changed any of it.
+function commitOf(name) {
+  const paths = ['--', ...MEASURED, `tests/bench/chapters/${name}.mjs`];
   const changed = git('status', '--porcelain', ...paths) !== '';
   return `${git('log', '-1', '--format=%h', ...paths) || 'unknown'}${changed ? ' with changes' : ''}`;
 }
@@ -45,7 +48,7 @@ async function play(name, chapter, options) {
   const { rounds, seconds, warmup, pinned } = options;
   const record = {
     chapter: name,
-    commit: commitNow(),
+    commit: commitOf(name),
     command: commandOf(name, options),
     plan: `${rounds} rounds of ${seconds} s after ${warmup} s, `
       + `${pinned ? 'the server on one core and the generator on another' : 'server and generator on all cores'}`,
@@ -64,13 +67,13 @@ async function play(name, chapter, options) {
   return record;
 }
 
-// What is kept of this commit's chapters.
+// What is kept of the chapters, as far as nothing has changed since.
 function readRecords(results, chapters) {
-  const commit = commitNow();
   return order.flatMap((name) => {
     const file = path.join(results, `${name}.json`);
     if (!fs.existsSync(file)) return [];
     const record = JSON.parse(fs.readFileSync(file, 'utf8'));
+    const commit = commitOf(name);
     if (record.commit === commit) return [{ chapter: chapters[name], record }];
     say(`${name} is left out of the report: it was measured at ${record.commit}, this is ${commit}`);
     return [];

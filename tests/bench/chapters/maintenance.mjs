@@ -11,12 +11,16 @@ import { atMost, median, number, range, spread, table } from '../report.mjs';
 export const title = 'Beside full load, on a large store';
 
 const EVENTS_MOST = 10e6;
-const shares = { old: 0.03, replayed: 0.1, backlog: 0.1 }; // of the store
+const shares = { old: 0.06, replayed: 0.1, backlog: 0.1 }; // of the store
 const CONNECTIONS = 64;
 const MOVED_MOST = 1.2; // of p99
 const DAY_MS = 86_400_000;
 const BEGIN_MS = 5000;
 const keepAll = { dedup: '400d', bodies: '400d' };
+const AGES = { events: 200, bodies: 100, days: 10 }; // the oldest of each, and how far they are spread
+
+// Each round may forget as much as the others: by age.
+const horizon = (oldest, round, rounds) => `${Math.round((oldest - (AGES.days * round) / rounds) * 24)}h`;
 const handlers = ['replayed', 'backlog'];
 
 // Oldest first: events without a body that retention may forget, events whose body it may forget, what is left alone, what is replayed, and
@@ -31,8 +35,8 @@ async function fill(bench, directory, events) {
   });
   const more = (count, from, to, deliveries, afresh) => (
     multiply(file, { count, ids: 'v7', begins: now - from * DAY_MS, ends: now - to * DAY_MS, deliveries, afresh }));
-  more(old, 200, 190, { replayed: 'done' }, true);
-  more(old, 100, 90, { replayed: 'done' });
+  more(old, AGES.events, AGES.events - AGES.days, { replayed: 'done' }, true);
+  more(old, AGES.bodies, AGES.bodies - AGES.days, { replayed: 'done' });
   more(events - 2 * old - replayed - backlog, 20, 10, { replayed: 'done' });
   more(replayed, 9, 6, { replayed: 'done' });
   more(backlog, 5, 0, { backlog: 'pending' });
@@ -51,12 +55,15 @@ function serve(bench, directory) {
 // What each is called, how it begins and ends, and how much of it is done.
 const works = {
   'purge of events': {
-    begin: ({ server }) => server.reload({ retention: { dedup: '150d', bodies: '150d' } }),
+    begin: ({ server, rounds }, round) => {
+      const age = horizon(AGES.events, round, rounds);
+      server.reload({ retention: { dedup: age, bodies: age } });
+    },
     end: ({ server }) => server.reload({ retention: keepAll }),
     done: async ({ server }) => (await server.metrics()).hooklatch_events_purged_total,
   },
   'purge of bodies': {
-    begin: ({ server }) => server.reload({ retention: { dedup: '400d', bodies: '50d' } }),
+    begin: ({ server, rounds }, round) => server.reload({ retention: { dedup: '400d', bodies: horizon(AGES.bodies, round, rounds) } }),
     end: ({ server }) => server.reload({ retention: keepAll }),
     done: async ({ server }) => (await server.metrics()).hooklatch_bodies_purged_total,
   },
@@ -153,7 +160,7 @@ async function underWay(look) {
 async function playBeside(bench, state, name, round) {
   const work = works[name];
   const before = await work.done(state);
-  await work.begin(state);
+  await work.begin(state, round);
   await underWay(async () => await work.done(state) > before);
   const begun = performance.now();
   const result = await load(bench, state, `round ${round}, beside ${name}`);
@@ -177,7 +184,7 @@ export async function measure(bench) {
   const directory = bench.newDirectory();
   await fill(bench, directory, events);
   const server = await serve(bench, directory);
-  const state = { directory, server, answers: [], question: 0, cursor: 0, asked: false };
+  const state = { directory, server, rounds: bench.options.rounds, answers: [], question: 0, cursor: 0, asked: false };
   for (const { prepare } of Object.values(works)) prepare?.(state);
   const rows = await bench.rounds(Object.keys(works), (name, round) => play(bench, state, name, round));
   const refused = state.answers.find(({ status }) => status !== 200);
