@@ -246,6 +246,7 @@ check_http(void *settings, const struct kind_check *check)
 struct handle {
 	CURLM *multi;
 	CURL *easy;
+	CURLSH *share;       /* TLS sessions, which outlive the easy handle */
 	const char *ca_path; /* libcurl's own, for who names no other */
 	const char *ca_directory;
 };
@@ -259,6 +260,7 @@ handle_free(void *data)
 	struct handle *handle = data;
 	curl_easy_cleanup(handle->easy);
 	(void)curl_multi_cleanup(handle->multi);
+	(void)curl_share_cleanup(handle->share);
 	free(handle);
 }
 
@@ -275,11 +277,12 @@ static bool
 handle_set_up(struct handle *handle)
 {
 	CURL *curl = handle->easy;
-	return curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+	(void)curl_easy_setopt(curl, CURLOPT_HTTP_VERSION,
+	                       (long)CURL_HTTP_VERSION_2TLS); /* where libcurl has it */
+	return curl_easy_setopt(curl, CURLOPT_SHARE, handle->share) == CURLE_OK &&
+	       curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
 	       curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
 	       curl_easy_setopt(curl, CURLOPT_USERAGENT, "hooklatch/" HOOKLATCH_VERSION) ==
-	               CURLE_OK &&
-	       curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) ==
 	               CURLE_OK &&
 	       curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
 	       curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
@@ -287,6 +290,16 @@ handle_set_up(struct handle *handle)
 	       curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
 	       curl_easy_getinfo(curl, CURLINFO_CAINFO, &handle->ca_path) == CURLE_OK &&
 	       curl_easy_getinfo(curl, CURLINFO_CAPATH, &handle->ca_directory) == CURLE_OK;
+}
+
+/* libcurl counts the connections that broke before a request, over all that a handle ever did, and gives up at the sixth: who
+ * has made a connection makes way for a fresh one. Connections stay with the multi handle. */
+static void
+handle_renew(struct handle *handle)
+{
+	curl_easy_cleanup(handle->easy);
+	handle->easy = curl_easy_init();
+	ALWAYS(handle->easy != NULL && handle_set_up(handle), "curl-handle");
 }
 
 static struct handle *
@@ -297,9 +310,12 @@ worker_handle(void)
 	if (handle == NULL) {
 		handle = memory_need(sizeof(*handle));
 		handle->multi = curl_multi_init();
-		handle->easy = curl_easy_init();
-		ALWAYS(handle->multi != NULL && handle->easy != NULL && handle_set_up(handle),
+		handle->share = curl_share_init();
+		ALWAYS(handle->multi != NULL && handle->share != NULL &&
+		               curl_share_setopt(handle->share, CURLSHOPT_SHARE,
+		                                 CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK,
 		       "curl-handle");
+		handle_renew(handle);
 		(void)pthread_setspecific(handle_key, handle);
 	}
 	return handle;
@@ -517,6 +533,14 @@ was_sent(CURL *curl)
 	       before_us > 0;
 }
 
+static long
+connections_made(CURL *curl)
+{
+	long count = 0;
+	(void)curl_easy_getinfo(curl, CURLINFO_NUM_CONNECTS, &count);
+	return count;
+}
+
 /* Runs the transfer that was added; false when the service stops and it was broken off. */
 static bool
 perform(const struct handle *handle, const struct attempt_stop *stop, CURLcode *code)
@@ -623,6 +647,9 @@ run_http(const struct attempt *attempt, struct outcome *outcome)
 		             detail[0] == '\0' ? curl_easy_strerror(code) : detail);
 	}
 	(void)curl_easy_setopt(handle->easy, CURLOPT_ERRORBUFFER, NULL);
+	if (connections_made(handle->easy) > 0 || code != CURLE_OK) {
+		handle_renew(handle);
+	}
 	memcpy(outcome->output, answer.text, answer.kept);
 	outcome->output_size = answer.kept;
 	curl_slist_free_all(headers);

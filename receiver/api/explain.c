@@ -85,10 +85,10 @@ explain_handler(struct explained *explained, const struct delivery_row *row,
 	} else if (waits && engine_tokens(engine) < 1000) {
 		add(reasons, "budget", 0, "it waits for a token of the global retry budget");
 	}
-	if (view.in_use >= view.concurrency) {
+	if (view.full) {
 		add(reasons, "concurrency", 0, "all %lld slots of the handler are taken",
 		    (long long)view.concurrency);
-	} else if (view.in_use > 0 && engine_shared_free(engine) <= 0) {
+	} else if (!view.apart && view.in_use > 0 && engine_shared_free(engine) <= 0) {
 		add(reasons, "concurrency", 0,
 		    "the handler's own slot and all `workers` are taken");
 	}

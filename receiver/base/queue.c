@@ -15,6 +15,7 @@ queue_init(struct queue *queue, struct error *err)
 	(void)pthread_mutex_init(&queue->lock, NULL);
 	queue->head = NULL;
 	queue->tail = &queue->head;
+	queue->woken = false;
 	queue->fd = fd;
 	return true;
 }
@@ -29,29 +30,43 @@ queue_finish(struct queue *queue)
 	}
 }
 
+static void
+append(struct queue *queue, struct queue_item *item)
+{
+	item->next = NULL;
+	*queue->tail = item;
+	queue->tail = &item->next;
+}
+
 void
 queue_wake(struct queue *queue)
 {
+	(void)pthread_mutex_lock(&queue->lock);
+	queue->woken = true;
+	(void)pthread_mutex_unlock(&queue->lock);
 	(void)eventfd_write(queue->fd, 1); /* EAGAIN: it is already signalled for ever */
 }
 
 bool
 queue_put(struct queue *queue, struct queue_item *item)
 {
-	item->next = NULL;
 	(void)pthread_mutex_lock(&queue->lock);
-	bool empty = queue->head == NULL;
-	*queue->tail = item;
-	queue->tail = &item->next;
+	bool sleeps = !queue->woken;
+	append(queue, item);
 	(void)pthread_mutex_unlock(&queue->lock);
-	return empty;
+	return sleeps;
 }
 
 void
 queue_push(struct queue *queue, struct queue_item *item)
 {
-	if (queue_put(queue, item)) {
-		queue_wake(queue);
+	(void)pthread_mutex_lock(&queue->lock);
+	bool sleeps = !queue->woken;
+	queue->woken = true;
+	append(queue, item);
+	(void)pthread_mutex_unlock(&queue->lock);
+	if (sleeps) {
+		(void)eventfd_write(queue->fd, 1);
 	}
 }
 
@@ -64,6 +79,7 @@ queue_take(struct queue *queue)
 	struct queue_item *items = queue->head;
 	queue->head = NULL;
 	queue->tail = &queue->head;
+	queue->woken = false;
 	(void)pthread_mutex_unlock(&queue->lock);
 	return items;
 }

@@ -15,13 +15,14 @@ struct queue {
 	pthread_mutex_t lock;
 	struct queue_item *head;
 	struct queue_item **tail;
-	int fd; /* eventfd; signalled when the queue turns from empty to not empty, and by queue_wake() */
+	bool woken; /* the consumer has been told, and has not looked yet */
+	int fd;     /* eventfd */
 };
 
 bool queue_init(struct queue *queue, struct error *err) MUST_CHECK;
 void queue_finish(struct queue *queue);
 void queue_push(struct queue *queue, struct queue_item *item);
-/* The same, and wakes nobody: true when the caller must do so soon, once for all that comes meanwhile. */
+/* The same, and wakes nobody: true when the caller must queue_wake() the consumer soon. */
 bool queue_put(struct queue *queue, struct queue_item *item) MUST_CHECK;
 /* The items in their order, or NULL. Clears the wake-up. */
 struct queue_item *queue_take(struct queue *queue);

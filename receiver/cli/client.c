@@ -305,7 +305,7 @@ ask_here(struct config *config, const char *path, const char *query, const char 
 	}
 	buffer_finish(&answer.body);
 	reader_close(reader);
-	(void)store_close(store);
+	store_close(store);
 }
 
 /* --- both --- */

@@ -30,7 +30,7 @@ run_migrate(struct invocation *invocation)
 	} else {
 		complain("%s", err.text);
 	}
-	(void)store_close(store);
+	store_close(store);
 	config_release(config);
 	return good ? EXIT_OK : EXIT_FAILED;
 }

@@ -184,7 +184,10 @@ start_call(struct engine *engine, struct config *config, const struct job *job,
            struct brief_calls *brief)
 {
 	const struct handler *handler = engine_handler(config, job->key.handler);
-	if (handler == NULL || handler_consumed(handler)) { /* gone, or changed, between the two */
+	/* Gone, or changed, between the two. What was claimed ahead is more than workers may take at once. */
+	bool ahead = job->slot == SLOT_APART && !job->at_most_once;
+	if (handler == NULL || handler_consumed(handler) ||
+	    (ahead && !handler->kind->brief && handler->kind->commit == NULL)) {
 		give_back(engine, job, "handler_gone",
 		          "the handler is not configured any more, or is another kind now");
 		return;

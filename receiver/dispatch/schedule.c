@@ -585,9 +585,12 @@ line_view(const struct line *line, int64_t now_ns, struct line_view *view)
 		.has_budget = atomic_load(&line->shown_budget),
 		.tokens_milli = shown_tokens_milli(&line->shown_tokens, now_ns),
 		.concurrency = atomic_load(&line->shown_concurrency),
-		.in_use = slots_taken(&line->slots),
+		.apart = atomic_load(&line->slots.apart),
+		.full = atomic_load(&line->slots.room) <= 0,
 	};
-	view->in_use = view->in_use > view->concurrency ? view->concurrency : view->in_use;
+	int64_t taken = slots_taken(
+		&line->slots); /* a change of `most` is seen a little before that of `room` */
+	view->in_use = taken < 0 ? 0 : taken > view->concurrency ? view->concurrency : taken;
 }
 
 int64_t

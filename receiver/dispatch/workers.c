@@ -175,7 +175,10 @@ start_worker(struct workers *workers, struct random *random)
 	free(worker);
 	(void)pthread_mutex_lock(&workers->lock);
 	workers->threads--;
-	struct call *calls = workers->threads == 0 ? take_all(workers) : NULL;
+	/* No push asks for a thread as long as the line waits: it is not left to calls that may take long. */
+	struct call *calls = workers->threads == 0                       ? take_all(workers)
+	                     : line_waits(workers) && workers->idle == 0 ? take_line(workers)
+	                                                                 : NULL;
 	(void)pthread_mutex_unlock(&workers->lock);
 	log_say(LOG_ERROR, "worker.failed", "%s", err.text);
 	give_back(workers, calls, &err, random);

@@ -315,8 +315,8 @@ loop_run(void *context)
 		        err.text);
 	}
 	const struct http_service *service = &loop->net->service;
-	while (!loop->ended) {
-		(void)event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+	while (!loop->ended &&
+	       event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) >= 0) {
 		if (service->turned != NULL) {
 			service->turned(service->context, loop);
 		}

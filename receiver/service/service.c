@@ -613,10 +613,11 @@ tear_down(struct service *service)
 	keyring_stop(service->keyring);
 	admin_end(service->admin); /* its queries may wait for the store */
 	engine_stop(service->engine);
-	int64_t lost = store_close(service->store);
+	int64_t lost = service->store == NULL ? 0 : store_stop(service->store);
 	admin_destroy(service->admin);
 	net_destroy(service->net);
 	engine_destroy(service->engine);
+	store_close(service->store); /* until here a loop or a worker may submit */
 	intake_destroy(service->intake);
 	keyring_destroy(service->keyring);
 	config_release(service->config);

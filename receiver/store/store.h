@@ -345,9 +345,11 @@ struct store_names {
 bool store_name(struct store *store, const struct store_names *names, struct error *err) MUST_CHECK;
 bool store_start(struct store *store, const struct store_listener *listener, struct error *err)
 	MUST_CHECK;
-/* Everything in the inbox is done, then the thread ends and the file is closed cleanly. Takes NULL. Returns how many
- * results could not be written, the disk being full or held: their deliveries count as crashed at the next start. */
-int64_t store_close(struct store *store);
+/* Everything in the inbox is done, then the thread ends. Returns how many results could not be written, the disk being full or
+ * held: their deliveries count as crashed at the next start. Others may still submit and wake: nothing comes of it. */
+int64_t store_stop(struct store *store);
+/* Closes the file cleanly, once nobody submits any more. Stops the store before, if that was not done. Takes NULL. */
+void store_close(struct store *store);
 
 void store_submit(struct store *store, struct intent *intent);
 /* The same, but the store sleeps on: true when the caller must store_wake() it soon. */

@@ -213,7 +213,7 @@ open_store(void)
 	PROPERTY(good == (store != NULL));
 	PROPERTY(good || (err.kind != ERROR_NONE && err.text[0] != '\0'));
 	PROPERTY(good || (err.kind != ERROR_LOCKED && err.kind != ERROR_STORE_BUSY));
-	(void)store_close(store);
+	store_close(store);
 	return good;
 }
 

@@ -430,7 +430,7 @@ store_open(struct store **ret, const struct store_options *options, struct error
 		disk_sync_directory(store->path, err);
 	thread_become(NULL);
 	if (!good) {
-		(void)store_close(store);
+		store_close(store);
 		return false;
 	}
 	*ret = store;

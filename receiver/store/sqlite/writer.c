@@ -413,8 +413,9 @@ refuse(struct intent *intent, enum arrival_result result)
 		struct claim *claim = CONTAINER(intent, struct claim, intent);
 		claim->claimed = false;
 		claim->later = true;
-		claim->refused = true;
-		claim->due_ns = claim->expected_due_ns;
+		claim->refused = result == ARRIVAL_FULL || result == ARRIVAL_BUSY;
+		claim->due_ns =
+			claim->refused ? claim->expected_due_ns : clock_wall_ns() + STORE_PROBE_NS;
 		return true;
 	}
 	case INTENT_RESULT:
@@ -958,6 +959,16 @@ store_start(struct store *store, const struct store_listener *listener, struct e
 	return true;
 }
 
+static void
+drop_arrivals(struct arrival *arrival)
+{
+	while (arrival != NULL) {
+		struct arrival *next = arrival->sibling;
+		arrival_free(arrival);
+		arrival = next;
+	}
+}
+
 /* What could not be written is dropped; how many it was. The thread has ended. */
 static int64_t
 drop_waiting(struct store *store)
@@ -967,7 +978,9 @@ drop_waiting(struct store *store)
 		struct intent *intent = store->waiting;
 		store->waiting = intent->next;
 		count++;
-		if (intent->kind == INTENT_RESULT) {
+		if (intent->kind == INTENT_ARRIVAL) {
+			drop_arrivals(CONTAINER(intent, struct arrival, intent));
+		} else if (intent->kind == INTENT_RESULT) {
 			struct result_intent *result =
 				CONTAINER(intent, struct result_intent, intent);
 			event_release(result->event);
@@ -987,17 +1000,26 @@ drop_waiting(struct store *store)
 }
 
 int64_t
-store_close(struct store *store)
+store_stop(struct store *store)
 {
-	if (store == NULL) {
-		return 0;
-	}
 	if (store->started) {
 		atomic_store(&store->stopping, true);
 		queue_wake(&store->inbox);
 		(void)pthread_join(store->thread, NULL);
+		store->started = false;
 	}
-	int64_t lost = drop_waiting(store);
+	return drop_waiting(store);
+}
+
+void
+store_close(struct store *store)
+{
+	if (store == NULL) {
+		return;
+	}
+	(void)store_stop(store);
+	take_inbox(store); /* what came after the end */
+	(void)drop_waiting(store);
 	statements_finish(store);
 	replays_finish(store);
 	order_finish(store);
@@ -1018,7 +1040,6 @@ store_close(struct store *store)
 	free(store->torn_log);
 	free(store->path);
 	free(store);
-	return lost;
 }
 
 void

@@ -195,7 +195,7 @@ start(struct exam *exam, const struct cut *cut, const struct image *image)
 	if (opened) {
 		state = judge_start(exam, cut, store);
 		(void)sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-		(void)store_close(store);
+		store_close(store);
 	} else if (err.kind == ERROR_STORE_DAMAGED) {
 		share_of(exam, cut)->false_alarms++;
 		tell(exam, cut, "false alarm: %s", err.text);

@@ -535,7 +535,7 @@ life_play(const struct life *life, struct tape *tape, struct error *err)
 	}
 	good = good && name_all(&play, err) && (life->steps == 0 || run(&play, err));
 	tape->phase = PHASE_CLOSE;
-	(void)store_close(play.store);
+	store_close(play.store);
 	life_watch(NULL);
 	disk_unmount(NULL);
 	return good;
