@@ -87,7 +87,7 @@ explain_handler(struct explained *explained, const struct delivery_row *row,
 	}
 	if (view.full) {
 		add(reasons, "concurrency", 0, "all %lld slots of the handler are taken",
-		    (long long)view.concurrency);
+		    (long long)view.most);
 	} else if (!view.apart && view.in_use > 0 && engine_shared_free(engine) <= 0) {
 		add(reasons, "concurrency", 0,
 		    "the handler's own slot and all `workers` are taken");

@@ -30,12 +30,18 @@ queue_finish(struct queue *queue)
 	}
 }
 
-static void
-append(struct queue *queue, struct queue_item *item)
+/* Whether the consumer has not been told yet. */
+static bool
+add(struct queue *queue, struct queue_item *item, bool tells)
 {
 	item->next = NULL;
+	(void)pthread_mutex_lock(&queue->lock);
+	bool sleeps = !queue->woken;
+	queue->woken = queue->woken || tells;
 	*queue->tail = item;
 	queue->tail = &item->next;
+	(void)pthread_mutex_unlock(&queue->lock);
+	return sleeps;
 }
 
 void
@@ -50,22 +56,13 @@ queue_wake(struct queue *queue)
 bool
 queue_put(struct queue *queue, struct queue_item *item)
 {
-	(void)pthread_mutex_lock(&queue->lock);
-	bool sleeps = !queue->woken;
-	append(queue, item);
-	(void)pthread_mutex_unlock(&queue->lock);
-	return sleeps;
+	return add(queue, item, false);
 }
 
 void
 queue_push(struct queue *queue, struct queue_item *item)
 {
-	(void)pthread_mutex_lock(&queue->lock);
-	bool sleeps = !queue->woken;
-	queue->woken = true;
-	append(queue, item);
-	(void)pthread_mutex_unlock(&queue->lock);
-	if (sleeps) {
+	if (add(queue, item, true)) {
 		(void)eventfd_write(queue->fd, 1);
 	}
 }

@@ -586,6 +586,7 @@ line_view(const struct line *line, int64_t now_ns, struct line_view *view)
 		.tokens_milli = shown_tokens_milli(&line->shown_tokens, now_ns),
 		.concurrency = atomic_load(&line->shown_concurrency),
 		.apart = atomic_load(&line->slots.apart),
+		.most = atomic_load(&line->slots.most),
 		.full = atomic_load(&line->slots.room) <= 0,
 	};
 	int64_t taken = slots_taken(

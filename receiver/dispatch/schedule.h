@@ -105,8 +105,9 @@ struct line_view {
 	int64_t tokens_milli;
 	int64_t in_use; /* slots */
 	int64_t concurrency;
-	bool apart; /* no worker is kept by its calls */
-	bool full;  /* nothing of it can be claimed before a call ends */
+	bool apart;   /* no worker is kept by its calls */
+	int64_t most; /* slots in all: `concurrency`, or what may be claimed ahead */
+	bool full;    /* nothing of it can be claimed before a call ends */
 };
 void line_view(const struct line *line, int64_t now_ns, struct line_view *view);
 int64_t schedule_tokens_milli(const struct schedule *schedule, int64_t now_ns);

@@ -14,8 +14,9 @@ static const char *const texts[] = {
 	[SQL_EVENT_INSERT] =
 		"INSERT INTO events (seq, source, event_id, type, received_at, headers, hash, body) "
 		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
-	[SQL_EVENT_FIND] = /* typeof() reads no body, IS NULL reads all of it */
-	"SELECT seq, hash, typeof(body) = 'null' FROM events WHERE source = ?1 AND event_id = ?2",
+	/* typeof() reads no body, IS NULL reads all of it. */
+	[SQL_EVENT_FIND] =
+		"SELECT seq, hash, typeof(body) = 'null' FROM events WHERE source = ?1 AND event_id = ?2",
 	[SQL_DELIVERY_INSERT] =
 		"INSERT INTO delivery (seq, handler, state, attempts, due, outcome, order_key, held) "
 		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",

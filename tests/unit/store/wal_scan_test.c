@@ -252,12 +252,20 @@ what_is_not_there_is_no_damage(void)
 
 /* Whether the one bit, at this place of this frame, must be noticed: two commits or more are gone with it. The salts and
  * the commit mark of the bad frame itself say nothing any more when they are what was turned: a page that was never
- * written looks the same. Then two commits must lie behind it. */
+ * written looks the same. Then two commits must lie behind it. Nor does a frame that does not follow and whose header lies in
+ * two sectors. */
 static bool
 must_be_noticed(size_t frame, size_t byte)
 {
 	bool marks = byte >= 4 && byte < 16;
-	return made.commits_from[marks ? frame + 1 : frame] >= 2;
+	size_t from = marks ? frame + 1 : frame;
+	size_t silent = 0;
+	for (size_t i = from; i <= frame + 1 && i < made.frames; i++) {
+		size_t at = HEADER + i * FRAME_WHOLE;
+		bool torn = (at + 4) / 512 != (at + 15) / 512;
+		silent += torn ? made.commits_from[i] - made.commits_from[i + 1] : 0;
+	}
+	return made.commits_from[from] >= 2 + silent;
 }
 
 static void
